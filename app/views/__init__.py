@@ -1,0 +1,1 @@
+"""What is drawn: planes, volume, overlays. The only modules that speak VTK."""

@@ -1,0 +1,1 @@
+"""The engine: every noun and verb of Islet that needs no window."""

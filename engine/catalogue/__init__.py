@@ -1,0 +1,1 @@
+"""Every system of Islet, as values."""

@@ -1,0 +1,1 @@
+"""How a trained system looks at a case."""

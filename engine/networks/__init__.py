@@ -1,0 +1,1 @@
+"""Network parts and how they are built."""
