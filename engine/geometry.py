@@ -46,7 +46,7 @@ class Geometry:
 
     @property
     def direction(self) -> NDArray[np.float64]:
-        """(3, 3) matrix whose columns are the unit vectors of the slice, row and column axes, LPS."""
+        """(3, 3), LPS: its columns are the unit vectors of the slice, row and column axes."""
         return self.affine[:3, :3] / np.asarray(self.spacing_mm)
 
     @property
@@ -100,7 +100,7 @@ class Geometry:
         return codes[0], codes[1], codes[2]
 
     def is_same_as(self, other: Geometry) -> bool:
-        """Return whether both grids have the same shape and the same corner positions to 0.01 mm."""
+        """Return whether both grids have one shape, and corners equal to 0.01 mm."""
         if self.shape != other.shape:
             return False
         corners = np.array([[0, 0, 0], self.shape], dtype=np.float64)

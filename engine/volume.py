@@ -40,7 +40,7 @@ class Volume:
     remarks: tuple[Remark, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.voxels_hu.dtype not in (np.int16, np.float32):
+        if self.voxels_hu.dtype.name not in ("int16", "float32"):
             raise ValueError("voxels_hu must be int16 or float32")
         _freeze(self.voxels_hu, self.geometry)
 
@@ -65,7 +65,7 @@ class LabelMap:
     geometry: Geometry
 
     def __post_init__(self) -> None:
-        if self.labels.dtype != np.uint8:
+        if self.labels.dtype.name != "uint8":
             raise ValueError("labels must be uint8")
         _freeze(self.labels, self.geometry)
         object.__setattr__(self, "names", MappingProxyType(dict(self.names)))
