@@ -1,0 +1,5 @@
+"""The command line: `islet`, one module per verb."""
+
+from engine.cli.main import main
+
+__all__ = ["main"]

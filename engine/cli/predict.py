@@ -1,0 +1,122 @@
+"""`islet predict`: look for lesions in one case, and write what was found."""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from engine.case import Case
+from engine.cli.console import notes, results, say_json
+from engine.cli.output import check_output_folder, complete_or_nothing
+from engine.cli.progress import with_progress
+from engine.errors import IsletError
+from engine.finding import Prediction
+from engine.progress import OnProgress
+
+if TYPE_CHECKING:
+    from engine.system import System
+
+_RESULTS_BYTES = 50_000_000  # ours: a compressed label map of 1000 slices stays below 20 MB
+
+
+class NothingToReadError(IsletError):
+    """A path without any image."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} does not exist.",
+            remedy="Name a DICOM folder or a NIfTI, NRRD or MHA file that exists.",
+        )
+
+
+def predict(
+    path: Annotated[Path, typer.Argument(help="A DICOM folder or a NIfTI, NRRD or MHA file.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results; new or empty.")],
+    system: Annotated[str, typer.Option(help="Which system looks.")] = "starter",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda:0.")] = "auto",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Say the findings as JSON on stdout.")
+    ] = False,
+) -> None:
+    """Look for lesions in one case; write labels.nii.gz, findings.json and run.json."""
+    if not path.exists():
+        raise NothingToReadError(path)
+    check_output_folder(out, needed_bytes=_RESULTS_BYTES)
+    from engine.catalogue import SYSTEMS
+
+    chosen = SYSTEMS.get(system)
+    case, prediction = with_progress(lambda report: _look(path, chosen, device, report))
+    findings = _write(out, case, prediction)
+    if as_json:
+        say_json(findings)
+    else:
+        _show(prediction)
+        notes.print(f"Wrote labels.nii.gz, findings.json and run.json to {out}.", soft_wrap=True)
+
+
+def _look(
+    path: Path, system: System, device: str, on_progress: OnProgress
+) -> tuple[Case, Prediction]:
+    from engine.data.source import best_source, find_sources, read_case
+    from engine.inference.predict import predict as run
+
+    case = read_case(best_source(find_sources(path)), on_progress)
+    return case, run(case, system, device=device, on_progress=on_progress)
+
+
+def _write(out: Path, case: Case, prediction: Prediction) -> dict[str, Any]:
+    from engine.data.images import write_labels
+    from engine.interop.findings_json import prediction_to_json
+
+    findings = prediction_to_json(prediction, case)
+    with complete_or_nothing(out) as folder:
+        write_labels(prediction.labels, folder / "labels.nii.gz")
+        _write_json(folder / "findings.json", findings)
+        _write_json(folder / "run.json", _run_to_json(prediction))
+    return findings
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def _run_to_json(prediction: Prediction) -> dict[str, Any]:
+    return {
+        "case_id": prediction.case_id,
+        "system": prediction.system,
+        "weights_sha256": prediction.weights_digest,
+        "seconds": dict(prediction.seconds),
+        "total_seconds": sum(prediction.seconds.values()),
+        "device": prediction.device,
+        "precision": prediction.precision,
+        "route": prediction.route,
+        "peak_memory_bytes": prediction.peak_memory_bytes,
+        "islet": version("islet"),
+        "python": platform.python_version(),
+    }
+
+
+def _show(prediction: Prediction) -> None:
+    if not prediction.findings:
+        results.print("No lesion was found.")
+        return
+    table = Table("Finding", "Probability", "Centre (x, y, z) mm", "mL", "Long × short mm", "HU")
+    for finding in prediction.findings:
+        table.add_row(
+            finding.finding_id,
+            f"{finding.probability:.0%}",
+            ", ".join(f"{value:.0f}" for value in finding.centre_mm),
+            f"{finding.volume_mm3 / 1000:.2f}",
+            f"{finding.longest_diameter_mm:.1f} × {finding.short_axis_mm:.1f}",
+            f"{finding.mean_hu:.0f} ± {finding.sd_hu:.0f}",
+        )
+    results.print(table)
+    if prediction.subtype_probabilities:
+        shares = enumerate(prediction.subtype_probabilities)
+        results.print("Subtype " + ", ".join(f"{i}: {share:.0%}" for i, share in shares))
