@@ -1,0 +1,37 @@
+# make run | test | setup | check | pictures
+# TORCH=cpu takes the CPU build of torch, PYTHON=python3.12 another Python; see scripts/setup.sh.
+export PYTHON TORCH TORCH_INDEX
+export LC_ALL ?= C.UTF-8
+BIN = .venv/bin
+# Two workers are safe with Qt as long as each file stays in one process.
+PYTEST = $(BIN)/python -X faulthandler -m pytest
+.DEFAULT_GOAL = help
+.PHONY: help run test setup setup-dev check lint pictures
+
+help: ## Say what there is.
+	@sed -n 's/^\([a-z-]*\):.*## /make \1|/p' Makefile | awk -F'|' '{ printf "%-15s %s\n", $$1, $$2 }'
+
+run: setup ## Open the viewer on the bundled sample, analysed.
+	@scripts/run.sh
+
+test: setup-dev ## Run every test.
+	@scripts/test.sh
+
+setup: ## Only set up: .venv with the islet command.
+	@scripts/setup.sh core
+
+setup-dev: ## Set up for work on Islet itself.
+	@scripts/setup.sh dev
+
+check: setup-dev lint ## The gate: format, lint, types, import contracts, tests.
+	@scripts/test.sh
+
+lint: setup-dev ## The gate without the tests.
+	@scripts/packages.sh check
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/pyright
+	$(BIN)/lint-imports --no-cache
+
+pictures: setup ## Make the pictures of the README again.
+	@scripts/pictures.sh
