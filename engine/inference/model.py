@@ -1,0 +1,133 @@
+"""A trained system in memory, ready to predict."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from engine.errors import IsletError
+from engine.inference.device import choose_device, choose_precision
+from engine.networks.build import MultitaskNetwork, build
+from engine.networks.resenc import canonical_state, load_canonical_state
+from engine.system import System
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_FORMAT = "islet-weights-1"
+
+
+class WeightsError(IsletError):
+    """A weights file that is missing, broken or of another system."""
+
+    def __init__(self, system: str, what: str) -> None:
+        super().__init__(
+            f"The weights of the system '{system}' {what}.",
+            remedy="Reinstall Islet, train the system, or choose another one.",
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """A system with its trained network on one device.
+
+    Args:
+        system: What it is.
+        network: In evaluation mode.
+        localiser: The coarse model that finds the pancreas first, where there is one.
+        device: Where the network is.
+        precision: "fp32", "bf16" or "fp16", used for the forward passes.
+        digest: SHA-256 of the weights file, hexadecimal.
+    """
+
+    system: System
+    network: MultitaskNetwork
+    localiser: Model | None
+    device: torch.device
+    precision: str
+    digest: str
+
+
+def weights_path(system: System) -> Path:
+    """Return where the shipped weights of `system` belong."""
+    return Path(str(files("engine"))).parent / "resources/systems" / system.name / _FILE
+
+
+_FILE = "weights.safetensors"
+
+
+def load_model(system: System, device: str = "auto", weights: Path | None = None) -> Model:
+    """Load the trained networks of `system`.
+
+    Args:
+        system: A catalogue value.
+        device: "auto", "cpu" or "cuda:N".
+        weights: Another weights file than the shipped one.
+
+    Raises:
+        WeightsError: If the file is missing, broken, or does not fit the system.
+        IsletError: If the device does not exist.
+    """
+    path = weights or weights_path(system)
+    state = _read(system, path)
+    target = choose_device(device)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    localiser = None
+    if system.localiser is not None:
+        localiser = _assemble(system.localiser, _under(state, "localiser."), target, digest)
+    main = _assemble(system, _under(state, "main."), target, digest)
+    return Model(system, main.network, localiser, target, main.precision, digest)
+
+
+def save_model(
+    system: System, main: MultitaskNetwork, localiser: MultitaskNetwork | None, path: Path
+) -> None:
+    """Write the networks of `system` as one safetensors file, each tensor once."""
+    tensors = {f"main.{name}": tensor for name, tensor in canonical_state(main).items()}
+    if localiser is not None:
+        for name, tensor in canonical_state(localiser).items():
+            tensors[f"localiser.{name}"] = tensor
+    about = {"format": _FORMAT, "system": system.name, "structures": json.dumps(system.structures)}
+    part = path.with_suffix(".part")
+    save_file(tensors, part, metadata=about)
+    part.replace(path)
+
+
+def _assemble(system: System, state: dict[str, Tensor], device: torch.device, digest: str) -> Model:
+    network = build(system)
+    try:
+        load_canonical_state(network, state)
+    except ValueError as error:
+        raise WeightsError(system.name, "do not fit its network") from error
+    network.eval().to(device)
+    return Model(system, network, None, device, choose_precision(device), digest)
+
+
+def _read(system: System, path: Path) -> dict[str, Tensor]:
+    if not path.exists():
+        raise WeightsError(system.name, "are not installed")
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(system.name, "are damaged") from error
+    if about.get("format") != _FORMAT or about.get("system") != system.name:
+        raise WeightsError(system.name, "belong to another system")
+    return state
+
+
+def _under(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in state.items()
+        if name.startswith(prefix)
+    }
