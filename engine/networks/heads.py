@@ -77,7 +77,8 @@ def pool_case(
     parts: list[Tensor] = []
     for values in (image_BCDHW, *stages):
         sized = values.float()
-        weights = [F.adaptive_avg_pool3d(w, list(sized.shape[2:])) for w in (lesion, ring, pancreas)]
+        size = (sized.shape[2], sized.shape[3], sized.shape[4])
+        weights = [F.adaptive_avg_pool3d(w, size) for w in (lesion, ring, pancreas)]
         inside = _weighted_mean(sized, weights[0])
         spread = _weighted_mean((sized - inside[:, :, None, None, None]) ** 2, weights[0])
         parts += [inside, (spread + 1e-6).sqrt()]
