@@ -1,0 +1,215 @@
+"""Every command of the window as a row; menus, shortcuts and the key sheet are made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QMenu, QMenuBar
+
+from app.theme import icon
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One command.
+
+    Args:
+        id: "<group>.<verb>"; what a controller listens for.
+        text: As the menu shows it; an ellipsis says that a question follows.
+        shortcut: Qt key sequences separated by a blank; the first is shown, empty for none.
+        icon: Name for `theme.icon`; empty for none.
+        needs: Facts that must hold for the command to make sense, see `FACTS`.
+        menu: "Menu" or "Menu/Submenu".
+        checkable: Whether it is switched on and off.
+        held: Whether it lasts only while the key is down.
+        ends_group: Whether the menu draws a line after it.
+        hint: What the tooltip adds to the text.
+    """
+
+    id: str
+    text: str
+    shortcut: str = ""
+    icon: str = ""
+    needs: frozenset[str] = frozenset()
+    menu: str = ""
+    checkable: bool = False
+    held: bool = False
+    ends_group: bool = False
+    hint: str = ""
+
+
+FACTS = frozenset(
+    {"case", "analysable", "idle", "job", "labels", "findings", "selected", "undo", "redo"}
+)
+"""What an action may need: a case is open, it may be analysed, no job or a job runs, …"""
+
+_CASE = frozenset({"case"})
+_LABELS = frozenset({"labels"})
+_FINDINGS = frozenset({"findings"})
+_SELECTED = frozenset({"selected"})
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPreset:
+    """A density window a key calls up.
+
+    Args:
+        key: The digit.
+        text: What it is for.
+        width: In HU.
+        centre: In HU.
+    """
+
+    key: str
+    text: str
+    width: float
+    centre: float
+
+
+# Values of viewer.md C3; those of the pancreas are a start that a site will want to edit.
+PRESETS = (
+    WindowPreset("1", "Abdomen", 400.0, 40.0),
+    WindowPreset("2", "Pancreas, narrow", 250.0, 70.0),
+    WindowPreset("3", "Liver", 150.0, 90.0),
+    WindowPreset("4", "Lung", 1500.0, -600.0),
+    WindowPreset("5", "Bone", 2500.0, 480.0),
+    WindowPreset("6", "Angiography", 600.0, 170.0),
+)
+
+
+def _preset_action(preset: WindowPreset) -> Action:
+    text = f"{preset.text}  {preset.width:g} / {preset.centre:g}"
+    return Action(f"window.{preset.key}", text, preset.key, needs=_CASE, menu="View/Window")
+
+
+def _recent_action(number: int) -> Action:
+    return Action(f"recent.{number}", f"Recent {number}", f"Ctrl+{number}", menu="File/Open recent")
+
+
+ACTIONS: tuple[Action, ...] = (
+    Action(
+        "case.open_folder", "Open folder…", "Ctrl+O", "folder-open-outline", menu="File",
+        hint="A folder with DICOM series or images",
+    ),
+    Action(
+        "case.open_file", "Open file…", "Ctrl+Shift+O", "file-outline", menu="File",
+        hint="NIfTI, NRRD, MHA or one DICOM file",
+    ),
+    *(_recent_action(number) for number in range(1, 6)),
+    Action("case.close", "Close case", "Ctrl+W", needs=_CASE, menu="File", ends_group=True),
+    Action(
+        "case.picture", "Save picture…", "Ctrl+Shift+P", "camera-outline", needs=_CASE,
+        menu="File", ends_group=True,
+    ),
+    Action("app.quit", "Quit", "Ctrl+Q", menu="File"),
+    Action("edit.undo", "Undo", "Ctrl+Z", "undo", frozenset({"undo"}), "Edit"),
+    Action("edit.redo", "Redo", "Ctrl+Y Ctrl+Shift+Z", "redo", frozenset({"redo"}), "Edit"),
+    Action("slice.previous", "Previous slice", "Up", needs=_CASE, menu="View/Slice"),
+    Action("slice.next", "Next slice", "Down", needs=_CASE, menu="View/Slice"),
+    Action("slice.back", "Ten slices back", "Shift+Up", needs=_CASE, menu="View/Slice"),
+    Action("slice.forward", "Ten slices on", "Shift+Down", needs=_CASE, menu="View/Slice"),
+    Action("slice.first", "First slice", "Home", needs=_CASE, menu="View/Slice"),
+    Action("slice.last", "Last slice", "End", needs=_CASE, menu="View/Slice"),
+    Action("window.0", "As the file says", "0", needs=_CASE, menu="View/Window"),
+    *(_preset_action(preset) for preset in PRESETS),
+    Action("layout.one", "One pane", "F2", "square-outline", _CASE, "View/Layout"),
+    Action("layout.planes", "Three planes", "F3", "view-quilt-outline", _CASE, "View/Layout"),
+    Action("layout.four", "Four panes", "F4", "view-grid-outline", _CASE, "View/Layout"),
+    Action("view.reset", "Reset view", "R", "fit-to-page-outline", _CASE, "View"),
+    Action("view.invert", "Invert", "I", needs=_CASE, menu="View", checkable=True),
+    Action(
+        "view.crosshair", "Crosshair", "X", "crosshairs", _CASE, "View", checkable=True,
+        ends_group=True,
+    ),
+    Action("view.masks", "Masks", "S", "layers-outline", _LABELS, "View", checkable=True),
+    Action("view.fill", "Fill or outline", "O", "vector-selection", _LABELS, "View"),
+    Action(
+        "view.bare", "Hide all overlays", "Space", needs=_LABELS, menu="View", held=True,
+        ends_group=True,
+    ),
+    Action("view.fullscreen", "Full screen", "F11", menu="View", checkable=True),
+    Action(
+        "case.analyse", "Find lesions", "Ctrl+Return Ctrl+Enter", "radar",
+        frozenset({"case", "analysable", "idle"}), "Findings",
+    ),
+    Action(
+        "job.cancel", "Cancel job", "Esc", "close-circle-outline", frozenset({"job"}),
+        "Findings", ends_group=True,
+    ),
+    Action("finding.next", "Next finding", "N", "chevron-down", _FINDINGS, "Findings"),
+    Action("finding.previous", "Previous finding", "Shift+N", "chevron-up", _FINDINGS,
+           "Findings", ends_group=True),
+    Action("finding.accept", "Accept", "Return Enter", "check", _SELECTED, "Findings"),
+    Action("finding.reject", "Reject…", "Backspace", "close", _SELECTED, "Findings"),
+    Action("help.keys", "Keys and mouse", "F1", "keyboard-outline", menu="Help"),
+    Action("help.log", "Open log folder", menu="Help", ends_group=True),
+    Action("help.about", "About Islet", menu="Help"),
+)  # fmt: skip
+
+TOOLBAR: tuple[str, ...] = (
+    "case.open_folder", "case.analyse", "", "layout.one", "layout.planes", "layout.four", "",
+    "view.crosshair", "view.masks", "view.fill", "view.reset", "", "edit.undo", "edit.redo",
+)  # fmt: skip
+"""Actions of the toolbar in their order; an empty name is a gap."""
+
+
+class ActionSet(QObject):
+    """The actions as Qt knows them, switched on and off together as facts change."""
+
+    triggered = Signal(str)
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self._rows = {row.id: row for row in ACTIONS}
+        self._actions = {row.id: self._make(row, parent) for row in ACTIONS}
+        self.set_facts(frozenset())
+
+    def __getitem__(self, action_id: str) -> QAction:
+        return self._actions[action_id]
+
+    def set_facts(self, facts: frozenset[str]) -> None:
+        """Enable what makes sense while `facts` hold."""
+        for action_id, action in self._actions.items():
+            action.setEnabled(self._rows[action_id].needs <= facts)
+
+    def fill(self, bar: QMenuBar) -> None:
+        """Build every menu, in the order of the rows."""
+        menus: dict[str, QMenu] = {}
+        for row in ACTIONS:
+            menu = _menu_for(row.menu, bar, menus)
+            menu.addAction(self._actions[row.id])
+            if row.ends_group:
+                menu.addSeparator()
+
+    def _make(self, row: Action, parent: QObject) -> QAction:
+        action = QAction(row.text, parent)
+        action.setObjectName(row.id)
+        action.setCheckable(row.checkable)
+        if row.icon:
+            action.setIcon(icon(row.icon))
+        if row.shortcut and not row.held:
+            action.setShortcuts([QKeySequence(keys) for keys in row.shortcut.split()])
+        action.setToolTip(tooltip_of(row))
+        action.triggered.connect(_sender(self.triggered.emit, row.id))
+        return action
+
+
+def tooltip_of(row: Action) -> str:
+    """Return the row's text with its first key, as a tooltip shows it."""
+    first_key = row.shortcut.split()[0] if row.shortcut else ""
+    words = [row.hint or row.text.rstrip("…"), f"({first_key})" if first_key else ""]
+    return " ".join(word for word in words if word)
+
+
+def _sender(emit: Callable[[str], None], action_id: str) -> Callable[[], None]:
+    return lambda *_checked: emit(action_id)
+
+
+def _menu_for(path: str, bar: QMenuBar, menus: dict[str, QMenu]) -> QMenu:
+    if path not in menus:
+        above, _, title = path.rpartition("/")
+        menus[path] = (_menu_for(above, bar, menus) if above else bar).addMenu(title)
+    return menus[path]

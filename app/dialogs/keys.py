@@ -1,0 +1,83 @@
+"""The sheet of keys and mouse gestures, made from the actions themselves."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QKeySequence
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QWidget
+
+from app.actions import ACTIONS, Action
+from app.dialogs.frame import Buttons, FramedDialog
+from app.panels import parts
+
+MOUSE = (
+    ("Wheel", "Next or previous slice; with Shift five"),
+    ("Ctrl + wheel", "Zoom at the pointer"),
+    ("Left drag", "Window: right is wider, down is a higher level"),
+    ("Left click", "Crosshair: every pane jumps there"),
+    ("Middle drag, Shift + left drag", "Pan"),
+    ("Right drag", "Zoom"),
+    ("Double click", "One pane, and back"),
+    ("3D: left, middle, right drag", "Turn, pan, zoom"),
+)
+
+
+class KeysDialog(FramedDialog):
+    """Every key, grouped as in the menus, and the mouse."""
+
+    def __init__(self, parent: QWidget | None) -> None:
+        super().__init__(parent, "Keys and mouse", Buttons.Close, width=900)
+        columns = QHBoxLayout()
+        columns.setSpacing(36)
+        sheets = [_keys_of(("File", "Edit")), _keys_of(("View",)), _keys_of(("Findings", "Help"))]
+        for sheet in sheets:
+            columns.addWidget(sheet, 0, Qt.AlignmentFlag.AlignTop)
+        _append_mouse(sheets[2])
+        self.body.addLayout(columns)
+
+
+def rows_of(menus: tuple[str, ...]) -> tuple[Action, ...]:
+    """Return the actions of `menus` that have a key."""
+    return tuple(row for row in ACTIONS if row.shortcut and row.menu.split("/")[0] in menus)
+
+
+def key_text(row: Action) -> str:
+    """Return the first key of `row` as this platform writes it."""
+    return QKeySequence(row.shortcut.split()[0]).toString(QKeySequence.SequenceFormat.NativeText)
+
+
+def _keys_of(menus: tuple[str, ...]) -> QWidget:
+    sheet = QWidget()
+    grid = _grid(sheet)
+    group = ""
+    for row in rows_of(menus):
+        if row.menu != group:
+            group = row.menu
+            grid.addWidget(parts.heading(group.split("/")[-1]), grid.rowCount(), 0, 1, 2)
+        text = f"{row.text} (while held)" if row.held else row.text.rstrip("…")
+        _add(grid, key_text(row), text)
+    return sheet
+
+
+def _append_mouse(sheet: QWidget) -> None:
+    grid = sheet.layout()
+    assert isinstance(grid, QGridLayout)
+    grid.addWidget(parts.heading("Mouse"), grid.rowCount(), 0, 1, 2)
+    for gesture, meaning in MOUSE:
+        _add(grid, gesture, meaning)
+
+
+def _grid(sheet: QWidget) -> QGridLayout:
+    grid = QGridLayout(sheet)
+    grid.setContentsMargins(0, 0, 0, 0)
+    grid.setVerticalSpacing(5)
+    grid.setHorizontalSpacing(12)
+    return grid
+
+
+def _add(grid: QGridLayout, key: str, meaning: str) -> None:
+    label = QLabel(key)
+    label.setProperty("role", "key")
+    number = grid.rowCount()
+    grid.addWidget(label, number, 0, Qt.AlignmentFlag.AlignLeft)
+    grid.addWidget(QLabel(meaning), number, 1)

@@ -1,0 +1,62 @@
+"""The looks of panels and dialogs, on top of the theme."""
+
+from __future__ import annotations
+
+from app import theme
+
+PANEL_STYLE = f"""
+QMainWindow, QDialog {{ background: {theme.PANEL}; }}
+QMenuBar {{ background: #10151b; padding: 2px 4px; }}
+QMenuBar::item {{ padding: 4px 9px; border-radius: 4px; background: transparent; }}
+QMenuBar::item:selected {{ background: {theme.RAISED}; }}
+QMenu {{ background: {theme.RAISED}; border: 1px solid {theme.BORDER}; padding: 5px; }}
+QMenu::item {{ padding: 5px 28px 5px 10px; border-radius: 4px; }}
+QMenu::item:selected {{ background: #2b3847; }}
+QMenu::item:disabled {{ color: {theme.DISABLED_TEXT}; }}
+QMenu::separator {{ height: 1px; background: {theme.BORDER}; margin: 5px 6px; }}
+QToolBar {{ border-bottom: 1px solid #05070a; }}
+QToolBar::separator {{ width: 1px; background: {theme.BORDER}; margin: 6px 6px; }}
+QSplitter::handle {{ width: 1px; height: 1px; }}
+QScrollArea, QScrollArea > QWidget > QWidget {{ background: transparent; }}
+QScrollBar:vertical {{ width: 8px; background: transparent; }}
+QScrollBar::handle:vertical {{ background: {theme.BORDER}; border-radius: 4px; min-height: 30px; }}
+QScrollBar::add-line, QScrollBar::sub-line {{ height: 0; width: 0; }}
+QLabel[role="heading"] {{ color: {theme.QUIET_TEXT}; font-size: 11px; font-weight: 600; }}
+QLabel[role="quiet"] {{ color: {theme.QUIET_TEXT}; }}
+QLabel[role="figure"] {{ font-weight: 600; }}
+QLabel[role="title"] {{ font-size: 17px; font-weight: 600; }}
+QLabel[role="thumbnail"] {{ background: #000000; border-radius: 4px; }}
+QLabel[role="research"] {{ color: {theme.RESEARCH}; font-size: 11px; font-weight: 600;
+  padding: 0 8px; }}
+QLabel[role="key"] {{ background: {theme.RAISED}; border: 1px solid {theme.BORDER};
+  border-radius: 4px; padding: 1px 7px; }}
+QFrame[role="group"] {{ background: #11161c; border-radius: 7px; }}
+QFrame[role="card"] {{ background: {theme.RAISED}; border-radius: 7px;
+  border: 1px solid {theme.RAISED}; }}
+QFrame[role="card"]:hover {{ border-color: {theme.BORDER}; }}
+QFrame[role="card"][review="rejected"] {{ background: #171c23; border-color: #171c23; }}
+QFrame[role="card"][selected="true"] {{ border-color: {theme.ACCENT}; }}
+QFrame[role="line"] {{ background: #05070a; }}
+QFrame[role="warning"] {{ background: #3a2d10; border-bottom: 1px solid #5a4517; }}
+QFrame[role="warning"] QLabel {{ color: #ffdf9e; }}
+QFrame[role="note"] {{ background: #172430; border-bottom: 1px solid #20394d; }}
+QFrame[role="note"] QLabel {{ color: #b9d6ee; }}
+QPushButton[role="primary"] {{ background: #1f5f96; border-color: #2f78b7; padding: 8px 12px;
+  font-weight: 600; }}
+QPushButton[role="primary"]:hover {{ background: #266fac; }}
+QPushButton[role="primary"]:disabled {{ background: {theme.RAISED}; border-color: {theme.BORDER};
+  color: {theme.DISABLED_TEXT}; }}
+QPushButton:focus, QToolButton:focus {{ border: 1px solid {theme.ACCENT}; }}
+QToolButton {{ padding: 4px 6px; border: 1px solid transparent; }}
+QSlider::groove:horizontal {{ height: 4px; background: {theme.BORDER}; border-radius: 2px; }}
+QSlider::sub-page:horizontal {{ background: #4d7fa8; border-radius: 2px; }}
+QSlider::handle:horizontal {{ width: 12px; height: 12px; margin: -4px 0; border-radius: 6px;
+  background: {theme.TEXT}; }}
+QListWidget {{ background: transparent; border: 0; outline: 0; }}
+QListWidget::item {{ padding: 6px 8px; border-radius: 5px; }}
+QListWidget::item:selected {{ background: #1d3a55; color: {theme.TEXT}; }}
+QListWidget::item:hover:!selected {{ background: {theme.RAISED}; }}
+QStatusBar {{ border-top: 1px solid #05070a; }}
+QStatusBar::item {{ border: 0; }}
+QProgressBar {{ min-height: 6px; max-height: 6px; }}
+"""
