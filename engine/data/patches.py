@@ -25,7 +25,7 @@ def draw_patch(
 
     Returns:
         Image (D, H, W) float32 and labels (D, H, W) uint8 of `patch_shape`; beyond the
-        volume the image repeats its lowest value and the labels are background.
+        volume the image is 0, the mean density, and the labels are background.
     """
     case = cases[int(rng.integers(len(cases)))]
     shape = np.array(case.image.shape)
@@ -55,6 +55,5 @@ def cut(case: StoredCase, start: NDArray[np.int_], patch_shape: tuple[int, int, 
     after = np.maximum(stop - np.array(case.image.shape), 0)
     margins = list(zip(before, after, strict=True))
     image = case.image[inner].astype(np.float32)
-    lowest = float(image.min()) if image.size else 0.0
-    padded = np.pad(image, margins, constant_values=lowest)
-    return padded, np.pad(case.labels[inner], margins)
+    # Zero is the mean density, which inference pads with too.
+    return np.pad(image, margins), np.pad(case.labels[inner], margins)
