@@ -50,7 +50,7 @@ echo "$torch" >.venv/.islet-torch
 
 pip_install() {
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
-        --root-user-action=ignore -c packaging/constraints.txt "$@"
+        --root-user-action=ignore --use-pep517 -c packaging/constraints.txt "$@"
 }
 case $kind in
     core) what=. ;;
