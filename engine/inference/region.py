@@ -1,0 +1,106 @@
+"""The part of a scan that is analysed at full resolution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from engine.geometry import Geometry
+from engine.volume import LabelMap, Volume
+
+Index = tuple[int, int, int]
+
+# ours: less than this on a face of the region is a stray voxel, not an organ that is cut.
+_CUT_AREA_MM2 = 10.0
+# ours, engine reference section 4: outside of this a "pancreas" is something else.
+PLAUSIBLE_ML = (5.0, 400.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Region:
+    """A box of voxels of a scan.
+
+    Args:
+        scan: The whole volume.
+        start: First (slice, row, column) inside.
+        stop: First (slice, row, column) beyond.
+        margin: (slice, row, column) voxels around the pancreas the box was made with.
+        widened: Whether the margin has been doubled already.
+    """
+
+    scan: Volume
+    start: Index
+    stop: Index
+    margin: Index = (0, 0, 0)
+    widened: bool = False
+
+    @property
+    def route(self) -> str:
+        """Return "full" where the region is the whole scan, else "region"."""
+        is_full = self.start == (0, 0, 0) and self.stop == self.scan.geometry.shape
+        return "full" if is_full else "region"
+
+    @property
+    def slices(self) -> tuple[slice, slice, slice]:
+        """Index of the region in an array of the scan's shape."""
+        first, second, third = (slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+        return first, second, third
+
+    @property
+    def volume(self) -> Volume:
+        """The region as a volume of its own, a view of the scan's voxels."""
+        geometry = crop_geometry(self.scan.geometry, self.start, self.stop)
+        return Volume(self.scan.voxels_hu[self.slices], geometry, self.scan.remarks)
+
+    def wider(self) -> Region:
+        """Return the region to try when this one is doubtful: once wider, then the whole scan."""
+        if self.widened:
+            return full_region(self.scan)
+        return replace(self, **_grown(self, self.margin), widened=True)
+
+    def is_doubtful(self, labels: LabelMap) -> bool:
+        """Say whether what was found inside suggests that the region missed the pancreas.
+
+        The labelled volume is no pancreas' volume, or a face of the region cuts through it.
+        The whole scan is never doubted: there is nothing wider.
+        """
+        if self.route == "full":
+            return False
+        inside = labels.labels[self.slices]
+        volume_ml = np.count_nonzero(inside) * labels.geometry.voxel_volume_mm3 / 1000
+        lowest, highest = PLAUSIBLE_ML
+        return not lowest <= volume_ml <= highest or self._is_cut(inside)
+
+    def _is_cut(self, inside: np.ndarray) -> bool:
+        spacing = self.scan.geometry.spacing_mm
+        for axis in range(3):
+            voxel_area = np.prod(spacing) / spacing[axis]
+            faces = []
+            if self.start[axis] > 0:
+                faces.append(inside.take(0, axis))
+            if self.stop[axis] < self.scan.geometry.shape[axis]:
+                faces.append(inside.take(-1, axis))
+            if any(np.count_nonzero(face) * voxel_area >= _CUT_AREA_MM2 for face in faces):
+                return True
+        return False
+
+
+def full_region(volume: Volume) -> Region:
+    """Return the region that is the whole scan."""
+    return Region(scan=volume, start=(0, 0, 0), stop=volume.geometry.shape, widened=True)
+
+
+def crop_geometry(geometry: Geometry, start: Index, stop: Index) -> Geometry:
+    """Return the grid of the voxels from `start` to before `stop`."""
+    affine = geometry.affine.copy()
+    affine[:3, 3] = geometry.to_patient([start])[0]
+    depth, height, width = (b - a for a, b in zip(start, stop, strict=True))
+    return Geometry(shape=(depth, height, width), affine=affine)
+
+
+def _grown(region: Region, by: Index) -> dict[str, Index]:
+    shape = region.scan.geometry.shape
+    start = tuple(max(0, a - n) for a, n in zip(region.start, by, strict=True))
+    stop = tuple(min(s, b + n) for b, n, s in zip(region.stop, by, shape, strict=True))
+    return {"start": (start[0], start[1], start[2]), "stop": (stop[0], stop[1], stop[2])}
