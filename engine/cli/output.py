@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import mkdtemp
 
 from engine.errors import IsletError
 
@@ -64,8 +65,11 @@ def _existing_ancestor(folder: Path) -> Path:
 
 
 def _check_place(place: Path, needed_bytes: int) -> None:
-    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        raise _not_writable(place)
+    try:
+        # Trying is the only sure way: permissions say nothing about a read-only disk.
+        Path(mkdtemp(dir=place)).rmdir()
+    except OSError as error:
+        raise _unusable(place, error) from error
     if shutil.disk_usage(place).free < needed_bytes:
         raise _full(place, needed_bytes)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +14,6 @@ from engine.case import Case
 from engine.cli.console import notes, results, say_json
 from engine.cli.output import check_output_folder, complete_or_nothing
 from engine.cli.progress import with_progress
-from engine.errors import IsletError
 from engine.finding import Prediction
 from engine.progress import OnProgress
 
@@ -23,16 +21,6 @@ if TYPE_CHECKING:
     from engine.system import System
 
 _RESULTS_BYTES = 50_000_000  # ours: a compressed label map of 1000 slices stays below 20 MB
-
-
-class NothingToReadError(IsletError):
-    """A path without any image."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(
-            f"{path} does not exist.",
-            remedy="Name a DICOM folder or a NIfTI, NRRD or MHA file that exists.",
-        )
 
 
 def predict(
@@ -45,8 +33,6 @@ def predict(
     ] = False,
 ) -> None:
     """Look for lesions in one case; write labels.nii.gz, findings.json and run.json."""
-    if not path.exists():
-        raise NothingToReadError(path)
     check_output_folder(out, needed_bytes=_RESULTS_BYTES)
     from engine.catalogue import SYSTEMS
 
@@ -72,34 +58,18 @@ def _look(
 
 def _write(out: Path, case: Case, prediction: Prediction) -> dict[str, Any]:
     from engine.data.images import write_labels
-    from engine.interop.findings_json import prediction_to_json
+    from engine.interop.findings_json import prediction_to_json, run_to_json
 
     findings = prediction_to_json(prediction, case)
     with complete_or_nothing(out) as folder:
         write_labels(prediction.labels, folder / "labels.nii.gz")
         _write_json(folder / "findings.json", findings)
-        _write_json(folder / "run.json", _run_to_json(prediction))
+        _write_json(folder / "run.json", {**run_to_json(prediction), "islet": version("islet")})
     return findings
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-
-
-def _run_to_json(prediction: Prediction) -> dict[str, Any]:
-    return {
-        "case_id": prediction.case_id,
-        "system": prediction.system,
-        "weights_sha256": prediction.weights_digest,
-        "seconds": dict(prediction.seconds),
-        "total_seconds": sum(prediction.seconds.values()),
-        "device": prediction.device,
-        "precision": prediction.precision,
-        "route": prediction.route,
-        "peak_memory_bytes": prediction.peak_memory_bytes,
-        "islet": version("islet"),
-        "python": platform.python_version(),
-    }
 
 
 def _show(prediction: Prediction) -> None:

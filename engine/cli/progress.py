@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -24,17 +24,14 @@ def with_progress(work: Callable[[OnProgress], T]) -> T:
     Ctrl+C ends the whole process with exit code 130, also in the middle of a long native call;
     so `work` computes, and whoever called writes the result afterwards.
     """
+    pool = ThreadPoolExecutor(max_workers=1)
     with _bars() as bars:
-        pool = ThreadPoolExecutor(max_workers=1)
         future = pool.submit(work, _reporter(bars))
         try:
             return _wait_for(future)
         except KeyboardInterrupt:
             bars.stop()
             _leave_at_once()
-        finally:
-            pool.shutdown(wait=False)
-    raise AssertionError("not reached")
 
 
 def _bars() -> Progress:
@@ -55,7 +52,7 @@ def _reporter(bars: Progress) -> OnProgress:
             # A new stage means that the earlier ones are over, also where they did not say so.
             for task in tasks.values():
                 bars.update(task, completed=1.0)
-            tasks[stage] = bars.add_task(stage.capitalize(), total=1.0)
+            tasks[stage] = bars.add_task(stage[:1].upper() + stage[1:], total=1.0)
         bars.update(tasks[stage], completed=fraction)
 
     return report
@@ -71,7 +68,7 @@ def _wait_for(future: Future[T]) -> T:
                 return future.result()
 
 
-def _leave_at_once() -> None:
+def _leave_at_once() -> NoReturn:
     notes.print("Cancelled. Nothing was written.")
     sys.stdout.flush()
     sys.stderr.flush()

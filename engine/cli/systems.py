@@ -43,8 +43,14 @@ def _describe(system: System) -> dict[str, Any]:
         "source": system.source,
         "heads": [head.name for head in system.heads],
         "parameters": _num_parameters(system),
-        "weights": "none",
+        "weights": _weights(system),
     }
+
+
+def _weights(system: System) -> str:
+    from engine.inference.model import weights_path
+
+    return "installed" if weights_path(system).exists() else "none"
 
 
 def _num_parameters(system: System) -> int:
