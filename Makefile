@@ -3,8 +3,6 @@
 export PYTHON TORCH TORCH_INDEX
 export LC_ALL ?= C.UTF-8
 BIN = .venv/bin
-# Two workers are safe with Qt as long as each file stays in one process.
-PYTEST = $(BIN)/python -X faulthandler -m pytest
 .DEFAULT_GOAL = help
 .PHONY: help run test setup setup-dev check lint pictures
 

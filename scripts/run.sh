@@ -15,7 +15,11 @@ has_display() {
 if has_display; then
     exec .venv/bin/islet view "$sample" --analyse
 fi
-echo "There is no display here, so the same view is written as a picture: islet.png"
+echo "There is no display here, so the same view is written as a picture, islet.png."
 unset DISPLAY WAYLAND_DISPLAY
-QT_QPA_PLATFORM=offscreen .venv/bin/islet view "$sample" --analyse \
-    --screenshot islet.png --size 1600x1000
+export QT_QPA_PLATFORM=offscreen
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
+.venv/bin/islet predict "$sample" --system starter --out "$results/findings"
+.venv/bin/islet view "$sample" --analyse --system starter --screenshot islet.png --size 1600x1000
+echo "Wrote islet.png."

@@ -28,7 +28,9 @@ def view(
     analyse: Annotated[
         bool, typer.Option("--analyse", help="Look for lesions as soon as it is open.")
     ] = False,
-    system: Annotated[str, typer.Option(help="Which system looks.")] = "starter",
+    system: Annotated[
+        str | None, typer.Option(help="Which system looks; else the one chosen last.")
+    ] = None,
     screenshot: Annotated[
         Path | None, typer.Option(help="Write the window to this PNG and leave.")
     ] = None,
@@ -46,12 +48,13 @@ def view(
 
 
 def _arguments(
-    path: Path | None, *, analyse: bool, system: str, picture: Path | None, size: str
+    path: Path | None, *, analyse: bool, system: str | None, picture: Path | None, size: str
 ) -> list[str]:
     arguments = [] if path is None else [str(path)]
     if analyse:
         arguments.append("--analyse")
-    arguments += ["--system", system]
+    if system is not None:
+        arguments += ["--system", system]
     if picture is not None:
         arguments += ["--screenshot", str(picture), "--size", size]
     return arguments

@@ -35,7 +35,8 @@ def _is_frozen_and_slotted(decorator: ast.expr) -> bool:
 
 
 def _open_dataclasses(module: Module) -> Iterator[ast.AST]:
-    for node in classes(module):
+    # What a module keeps to itself may change; what others see may not.
+    for node in (node for node in classes(module) if not node.name.startswith("_")):
         for decorator in node.decorator_list:
             if _decorator_name(decorator) == "dataclass" and not _is_frozen_and_slotted(decorator):
                 yield node
@@ -64,7 +65,7 @@ def _prints(module: Module) -> Iterator[ast.AST]:
             yield node
 
 
-def test_every_dataclass_is_frozen_and_slotted() -> None:
+def test_every_dataclass_that_others_see_is_frozen_and_slotted() -> None:
     assert _places(_open_dataclasses) == []
 
 
