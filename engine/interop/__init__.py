@@ -1,0 +1,1 @@
+"""Findings and systems in the formats other programs read."""
