@@ -64,7 +64,18 @@ def apply(
         (..., D', H', W'), float32.
     """
     order = sorted(range(3), key=lambda i: matrices[i].shape[0] / matrices[i].shape[1])
+    array = np.ascontiguousarray(array)
     for i in order:
-        axis = array.ndim - 3 + i
-        array = np.moveaxis(np.moveaxis(array, axis, -1) @ matrices[i].T, -1, axis)
-    return np.ascontiguousarray(array)
+        array = _along(array, matrices[i], array.ndim - 3 + i)
+    return array
+
+
+def _along(
+    array: NDArray[np.float32], matrix: NDArray[np.float32], axis: int
+) -> NDArray[np.float32]:
+    # As products of contiguous matrices: a strided operand would leave the fast path of BLAS.
+    before, length, after = array.shape[:axis], array.shape[axis], array.shape[axis + 1 :]
+    if not after:
+        return array @ matrix.T
+    flat = array.reshape(-1, length, int(np.prod(after)))
+    return (matrix @ flat).reshape(*before, matrix.shape[0], *after)
