@@ -3,7 +3,8 @@
 # usage: scripts/setup.sh [core|dev]
 #   PYTHON=python3.12      another Python than python3
 #   TORCH=cpu              the CPU build of torch, a tenth of the size of the CUDA build
-#   TORCH_INDEX=URL        where to find it, if the package registry does not have it
+#   TORCH_INDEX=URL        where to find that, if the package registry does not have it;
+#                          the address of an index, or a folder with the wheel
 set -eu
 cd "$(dirname "$0")/.."
 kind=${1:-core}
@@ -58,7 +59,18 @@ case $kind in
     *) echo "usage: scripts/setup.sh [core|dev]" >&2; exit 1 ;;
 esac
 echo "Installing Islet into .venv: some gigabytes, some minutes (TORCH=cpu makes it smaller)"
-pip_install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} "$torch_build" -e "$what"
+where=
+if [ -n "${TORCH_INDEX:-}" ]; then
+    if [ -d "$TORCH_INDEX" ]; then where=--find-links; else where=--extra-index-url; fi
+fi
+if ! pip_install ${where:+$where "$TORCH_INDEX"} "$torch_build" -e "$what"; then
+    echo "The installation broke off; what went wrong is said above. The same command resumes it." >&2
+    if [ "$torch" = cpu ] && [ -z "${TORCH_INDEX:-}" ]; then
+        echo "If it is the CPU build that was not found, name an index that has it:" >&2
+        echo "  make setup TORCH=cpu TORCH_INDEX=URL" >&2
+    fi
+    exit 1
+fi
 .venv/bin/islet --version >/dev/null
 echo "$kind $state" >"$stamp"
 echo "Islet is set up: .venv/bin/islet"
