@@ -118,6 +118,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("layout.one", "One pane", "F2", "square-outline", _CASE, "View/Layout"),
     Action("layout.planes", "Three planes", "F3", "view-quilt-outline", _CASE, "View/Layout"),
     Action("layout.four", "Four panes", "F4", "view-grid-outline", _CASE, "View/Layout"),
+    Action("layout.large", "Large axial", "Shift+F4", "view-dashboard-outline", _CASE,
+           "View/Layout"),
     Action("view.reset", "Reset view", "R", "fit-to-page-outline", _CASE, "View"),
     Action("view.invert", "Invert", "I", needs=_CASE, menu="View", checkable=True),
     Action(

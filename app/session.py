@@ -218,6 +218,15 @@ class Session(QObject):
         """Change the same property of every layer, e.g. `visible=False`."""
         self._replace_layers(tuple(replace(layer, **changes) for layer in self._layers))
 
+    def change_opacity(self, change: float) -> None:
+        """Make every mask stronger or fainter by `change`, within 0 to 1."""
+        self._replace_layers(
+            tuple(
+                replace(layer, opacity=min(max(layer.opacity + change, 0.0), 1.0))
+                for layer in self._layers
+            )
+        )
+
     def hold_back_overlays(self, held_back: bool) -> None:
         """Show the bare picture for as long as the reader asks, then everything as it was."""
         if held_back != self._overlays_held_back:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QFrame, QLabel, QWidget
+from PySide6.QtWidgets import QFrame, QLabel
 
 from app import theme
 from app.panels import parts
@@ -10,11 +10,13 @@ from engine.case import Case
 
 
 class Banner(QFrame):
-    """Says why a case must not be analysed, or what was noticed while reading it."""
+    """Says what was noticed while reading a case; the reader may close it."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.setProperty("role", "note")
         self._icon = QLabel()
+        self._icon.setPixmap(theme.icon("information", theme.ACCENT).pixmap(16, 16))
         self._text = QLabel()
         self._text.setWordWrap(True)
         self._close = parts.icon_button("close", "Hide this note")
@@ -32,27 +34,8 @@ class Banner(QFrame):
         return self._text.text()
 
     def show_case(self, case: Case | None) -> None:
-        """Speak up where there is something to say; a warning cannot be closed."""
+        """Show the remarks; reasons against an analysis stand in the panes' own banner."""
         remarks = case.volume.remarks if case is not None else ()
-        unsafe = case.volume.unsafe_reasons if case is not None else ()
-        self._text.setText(_words(tuple(remark.message for remark in remarks), unsafe))
-        self._set_role("warning" if unsafe else "note")
-        self._close.setVisible(not unsafe)
-        self.setVisible(bool(remarks))
-
-    def _set_role(self, role: str) -> None:
-        self.setProperty("role", role)
-        is_warning = role == "warning"
-        name, colour = ("alert", theme.WARNING) if is_warning else ("information", theme.ACCENT)
-        self._icon.setPixmap(theme.icon(name, colour).pixmap(16, 16))
-        widgets: tuple[QWidget, ...] = (self, self._text)
-        for widget in widgets:
-            self.style().unpolish(widget)
-            self.style().polish(widget)
-
-
-def _words(remarks: tuple[str, ...], unsafe: tuple[str, ...]) -> str:
-    if not unsafe:
-        return " ".join(remarks)
-    rest = tuple(remark for remark in remarks if remark not in unsafe)
-    return " ".join(("View only, not for analysis:", *unsafe, *rest))
+        notes = tuple(remark.message for remark in remarks if not remark.blocks_analysis)
+        self._text.setText(" ".join(notes))
+        self.setVisible(bool(notes))
