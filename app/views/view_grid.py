@@ -10,7 +10,7 @@ from app import theme
 from app.session import Layer
 from app.views.plane import PLANES
 from app.views.slice_view import Position, Probe, SliceView, hu_text
-from app.views.volume_view import VolumeView
+from app.views.volume_view import RunTask, VolumeView
 from engine.case import Case
 from engine.finding import Finding
 from engine.volume import LabelMap, Volume
@@ -37,10 +37,10 @@ class ViewGrid(QWidget):
     menu_requested = Signal(QPoint, object)  # global position, Probe
     status_changed = Signal(str)
 
-    def __init__(self, parent: QWidget | None = None, *, run_task: object = None) -> None:
+    def __init__(self, parent: QWidget | None = None, *, run_task: RunTask | None = None) -> None:
         super().__init__(parent)
         self._planes = {name: SliceView(name) for name in PLANES}
-        self._volume_view = VolumeView()
+        self._volume_view = VolumeView(run_task=run_task)
         self._panes: dict[str, SliceView | VolumeView] = {
             **self._planes,
             "volume": self._volume_view,
@@ -78,28 +78,33 @@ class ViewGrid(QWidget):
         volume = case.volume if case is not None else None
         for view in self._planes.values():
             view.show_volume(volume, case, notice)
+        self._volume_view.show_case(case)
         self._show_warning(volume)
 
     def show_first_look(self, volume: Volume) -> None:
         """Show a single slice while the rest is being read."""
         for view in self._planes.values():
             view.show_volume(volume, None, "Reading the whole volume…")
+        self._volume_view.show_case(None)
         self._show_warning(None)
 
     def show_labels(self, labels: LabelMap | None, is_ai: bool) -> None:
         """Draw a label map in every pane; marks of an AI are dashed until confirmed."""
         for view in self._planes.values():
             view.show_labels(labels, is_ai=is_ai)
+        self._volume_view.show_labels(labels, is_ai=is_ai)
 
     def show_findings(self, findings: tuple[Finding, ...], selected_id: str | None) -> None:
         """Draw findings in every pane, one of them highlighted."""
         for view in self._planes.values():
             view.show_findings(findings, selected_id)
+        self._volume_view.show_findings(findings, selected_id)
 
     def set_cursor(self, position_mm: Position) -> None:
         """Move the crosshair of every pane to (x, y, z) LPS in mm."""
         for view in self._planes.values():
             view.set_cursor(position_mm)
+        self._volume_view.set_cursor(position_mm)
 
     def set_window(self, width: float, centre: float) -> None:
         """Show densities from centre - width / 2 to centre + width / 2, in HU."""
@@ -110,6 +115,7 @@ class ViewGrid(QWidget):
         """Draw structures as their layers say."""
         for view in self._planes.values():
             view.set_layers(layers)
+        self._volume_view.set_layers(layers)
 
     def set_inverted(self, inverted: bool) -> None:
         """Show dense tissue dark."""
@@ -148,10 +154,14 @@ class ViewGrid(QWidget):
         """Ask for the first or last slice of the active pane."""
         self._active_plane().go_to_end(last=last)
 
+    def set_camera(self, preset: str) -> None:
+        """Look at the volume from a side: anterior, posterior, left, right, head or feet."""
+        self._volume_view.set_camera(preset)
+
     def reset_view(self) -> None:
-        """Show every plane whole."""
-        for view in self._planes.values():
-            view.reset_view()
+        """Show every plane whole, and the volume from the front."""
+        for pane in self._panes.values():
+            pane.reset_view()
 
     def grab_picture(self) -> QImage:
         """Return what the panes show, research-use marks included."""
