@@ -58,11 +58,11 @@ def _pieces(
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Number the connected pieces of a mask from the largest, and give their sizes in mL."""
     numbered = np.zeros(mask_DHW.shape, np.int32)
-    num = int(ndimage.label(mask_DHW, np.ones((3, 3, 3)), output=numbered))
-    sizes = np.bincount(numbered.ravel(), minlength=num + 1)[1:]
+    ndimage.label(mask_DHW, np.ones((3, 3, 3)), output=numbered)
+    sizes = np.bincount(numbered.ravel())[1:]
     order = np.argsort(-sizes)
-    rank = np.zeros(num + 1, np.int32)
-    rank[1 + order] = 1 + np.arange(num)
+    rank = np.zeros(len(sizes) + 1, np.int32)
+    rank[1 + order] = 1 + np.arange(len(sizes))
     return rank[numbered], sizes[order] * geometry.voxel_volume_mm3 / 1000
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -21,8 +22,14 @@ from tests.engine.inference.toys import (
 )
 
 
+@cache
 def big_volume() -> Volume:
-    return toy_volume(toy_geometry((80, 160, 170)), organ_mm=(20.0, -10.0, 15.0))
+    return toy_volume(toy_geometry((54, 80, 86), (3.0, 2.0, 2.0)), organ_mm=(20.0, -10.0, 15.0))
+
+
+def empty_volume() -> Volume:
+    geometry = toy_geometry((80, 160, 170))
+    return Volume(np.zeros(geometry.shape, np.int16), geometry)
 
 
 def with_second_organ(radius_mm: float) -> Volume:
@@ -74,8 +81,7 @@ def test_a_system_without_localiser_analyses_the_whole_scan() -> None:
 
 
 def test_a_scan_in_which_nothing_is_found_is_analysed_as_a_whole() -> None:
-    empty = Volume(np.zeros((30, 40, 50), np.int16), toy_geometry((30, 40, 50)))
-    assert find_region(toy_model(), empty).route == "full"
+    assert find_region(toy_model(), empty_volume()).route == "full"
 
 
 def test_a_rival_of_similar_size_makes_the_region_hold_both() -> None:
@@ -92,13 +98,12 @@ def test_a_stray_far_smaller_than_the_pancreas_is_left_out() -> None:
 
 
 def test_an_implausibly_small_pancreas_makes_the_region_wider_at_once() -> None:
-    geometry = toy_geometry((80, 160, 170))
-    small = toy_volume(geometry, organ_radius_mm=9.0, lesion_radius_mm=0.0)
+    small = toy_volume(big_volume().geometry, organ_radius_mm=9.0, lesion_radius_mm=0.0)
     assert find_region(toy_model(), small).widened
 
 
 def test_a_doubtful_region_becomes_wider_once_and_then_the_whole_scan() -> None:
-    region = Region(big_volume(), (20, 50, 60), (40, 90, 110), margin=(5, 10, 10))
+    region = Region(empty_volume(), (20, 50, 60), (40, 90, 110), margin=(5, 10, 10))
     wider = region.wider()
     assert (wider.start, wider.stop) == ((15, 40, 50), (45, 100, 120))
     assert wider.wider().route == "full"
@@ -116,7 +121,7 @@ def test_a_doubtful_region_becomes_wider_once_and_then_the_whole_scan() -> None:
 def test_a_region_is_doubtful_where_what_it_holds_is_cut_or_no_pancreas(
     box: tuple[slice, ...], doubtful: bool
 ) -> None:
-    volume = big_volume()
+    volume = empty_volume()
     labels = np.zeros(volume.geometry.shape, np.uint8)
     labels[box] = 1
     label_map = LabelMap(labels, {1: "pancreas"}, volume.geometry)
@@ -126,7 +131,7 @@ def test_a_region_is_doubtful_where_what_it_holds_is_cut_or_no_pancreas(
 
 
 def test_a_face_at_the_edge_of_the_scan_cuts_nothing() -> None:
-    volume = big_volume()
+    volume = empty_volume()
     labels = np.zeros(volume.geometry.shape, np.uint8)
     labels[0:10, 55:80, 70:100] = 1
     label_map = LabelMap(labels, {1: "pancreas"}, volume.geometry)

@@ -55,7 +55,7 @@ def test_restored_labels_have_the_geometry_of_the_scan(
     ("shape", "spacing_mm"),
     [
         pytest.param((21, 61, 67), (5.0, 1.7, 1.3), id="thick and anisotropic"),
-        pytest.param((97, 131, 103), (1.0, 0.7, 0.9), id="finer than the network"),
+        pytest.param((61, 71, 63), (1.0, 0.7, 0.9), id="finer than the network"),
         pytest.param((50, 41, 43), (2.0, 2.2, 2.2), id="coarser in plane"),
     ],
 )

@@ -35,7 +35,7 @@ class DensityNetwork(nn.Module):
 
 
 def toy_system(**inference: object) -> System:
-    settings: dict = {"patch_shape": (16, 32, 32), "region_margin_mm": (10.0, 10.0, 10.0)}
+    settings: dict = {"patch_shape": (32, 64, 64), "region_margin_mm": (10.0, 10.0, 10.0)}
     return System(
         name="toy",
         title="Densities",
@@ -84,15 +84,26 @@ def toy_volume(
     lesion_offset_mm: tuple[float, float, float] = (4.0, -3.0, 2.0),
     lesion_radius_mm: float = 8.0,
 ) -> Volume:
-    """Return a ball of pancreas with a ball of lesion inside, around `organ_mm` (LPS)."""
+    """Return a ball of pancreas with a ball of lesion inside, around `organ_mm` (LPS).
+
+    The axes of `geometry` are orthogonal.
+    """
     geometry = geometry or toy_geometry()
-    indices = np.indices(geometry.shape).reshape(3, -1).T
-    positions = geometry.to_patient(indices) - np.asarray(organ_mm)
-    hu = np.full(len(indices), 0, np.int16)
-    hu[np.linalg.norm(positions, axis=1) <= organ_radius_mm] = PANCREAS_HU
-    from_lesion = np.linalg.norm(positions - np.asarray(lesion_offset_mm), axis=1)
-    hu[from_lesion <= lesion_radius_mm] = LESION_HU
-    return Volume(hu.reshape(geometry.shape), geometry)
+    hu = np.zeros(geometry.shape, np.int16)
+    hu[_ball(geometry, np.asarray(organ_mm), organ_radius_mm)] = PANCREAS_HU
+    lesion_mm = np.add(organ_mm, lesion_offset_mm)
+    hu[_ball(geometry, lesion_mm, lesion_radius_mm)] = LESION_HU
+    return Volume(hu, geometry)
+
+
+def _ball(geometry: Geometry, centre_mm: np.ndarray, radius_mm: float) -> np.ndarray:
+    index = geometry.to_index([centre_mm])[0]
+    axes = [
+        (np.arange(n) - i) * s
+        for n, i, s in zip(geometry.shape, index, geometry.spacing_mm, strict=True)
+    ]
+    squared = axes[0][:, None, None] ** 2 + axes[1][:, None] ** 2 + axes[2] ** 2
+    return squared <= radius_mm**2
 
 
 def toy_geometry(
