@@ -89,6 +89,10 @@ def _recent_action(number: int) -> Action:
     return Action(f"recent.{number}", f"Recent {number}", f"Ctrl+{number}", menu="File/Open recent")
 
 
+def _side_action(side: str) -> Action:
+    return Action(f"camera.{side.lower()}", f"From {side.lower()}", needs=_CASE, menu="View/3D")
+
+
 ACTIONS: tuple[Action, ...] = (
     Action(
         "case.open_folder", "Open folder…", "Ctrl+O", "folder-open-outline", menu="File",
@@ -127,11 +131,10 @@ ACTIONS: tuple[Action, ...] = (
         ends_group=True,
     ),
     Action("view.masks", "Masks", "S", "layers-outline", _LABELS, "View", checkable=True),
-    Action("view.fill", "Fill or outline", "O", "vector-selection", _LABELS, "View"),
-    Action(
-        "view.bare", "Hide all overlays", "Space", needs=_LABELS, menu="View", held=True,
-        ends_group=True,
-    ),
+    Action("view.fill", "Fill or outline", "O", "vector-selection", _LABELS, "View",
+           ends_group=True),
+    Action("view.bare", "Hide all overlays", "Space", needs=_LABELS, menu="View", held=True),
+    *(_side_action(side) for side in ("Anterior", "Posterior", "Left", "Right", "Head", "Feet")),
     Action("view.fullscreen", "Full screen", "F11", menu="View", checkable=True),
     Action(
         "case.analyse", "Find lesions", "Ctrl+Return Ctrl+Enter", "radar",
@@ -181,6 +184,9 @@ class ActionSet(QObject):
         """Build every menu, in the order of the rows."""
         menus: dict[str, QMenu] = {}
         for row in ACTIONS:
+            # What lasts while a key is down cannot be chosen with the mouse.
+            if row.held:
+                continue
             menu = _menu_for(row.menu, bar, menus)
             menu.addAction(self._actions[row.id])
             if row.ends_group:

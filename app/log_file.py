@@ -19,6 +19,10 @@ class FramesOnlyFormatter(logging.Formatter):
     The words of an error may name a file, and hospital files are named after patients.
     """
 
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a copy: another handler may have left an error's words in the record."""
+        return super().format(logging.makeLogRecord(record.__dict__ | {"exc_text": None}))
+
     def formatException(self, ei: _ExceptionInfo) -> str:
         """Return the frames and the name of the exception's class."""
         kind, _, frames = ei

@@ -69,7 +69,7 @@ class MainWindow(QMainWindow):
         self.series = SeriesPanel()
         self.jobs = JobsBar()
         self.banner = Banner()
-        self.setWindowTitle("Islet")
+        self.setWindowTitle("Islet – research use only")
         self.setAcceptDrops(True)
         self._build()
         self._connect_session()

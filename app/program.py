@@ -77,7 +77,9 @@ class Program(QObject):
         self.session = Session(self)
         self.tasks = TaskRunner(self)
         self.engine = EngineProcess(engine_argv, parent=self)
-        self.window = MainWindow(self.session, ViewGrid(), tuple(SYSTEMS))
+        # A picture waits for its meshes; a reader does not.
+        grid = ViewGrid(run_task=self.tasks.run if asks else None)
+        self.window = MainWindow(self.session, grid, tuple(SYSTEMS))
         reviews = ReviewFiles(platformdirs.user_data_path("islet") / "reviews")
         self.opener = OpenCase(
             self.session, self.window, self.tasks, store, show_error=report, asks=asks

@@ -33,6 +33,10 @@ class LookAround(QObject):
             f"layout.{name}": lambda name=name: grid.set_layout(name)
             for name in ("one", "planes", "four", "large")
         }
+        cameras = {
+            f"camera.{side}": lambda side=side: grid.set_camera(side)
+            for side in ("anterior", "posterior", "left", "right", "head", "feet")
+        }
         return {
             "slice.previous": lambda: grid.step(-1),
             "slice.next": lambda: grid.step(1),
@@ -42,6 +46,7 @@ class LookAround(QObject):
             "slice.last": lambda: grid.go_to_end(last=True),
             "window.0": self._default_window,
             **presets,
+            **cameras,
             **layouts,
             "view.reset": grid.reset_view,
             "view.invert": lambda: grid.set_inverted(self._is_checked("view.invert")),

@@ -15,7 +15,7 @@ from app.session import Session
 from engine.errors import IsletError
 
 _POLL_MS = 50
-# Meshes come from a thread: the picture waits until nothing has been on its way for 0.4 s.
+# ours: time for every pane to be painted once more after the last change
 _CALM_POLLS = 8
 
 

@@ -9,6 +9,8 @@ from app.panels import parts
 from app.panels.source_text import can_open, detail_text
 from engine.data.source import Source
 
+_ROW_HEIGHT = 50
+
 
 class SeriesList(QListWidget):
     """Series by title and detail; CTs first, the rest greyed and not to be chosen."""
@@ -29,7 +31,7 @@ class SeriesList(QListWidget):
             item.setData(Qt.ItemDataRole.AccessibleTextRole, source.title)
             item.setToolTip(f"{source.title}\n{detail_text(source)}")
             row = _row(source)
-            item.setSizeHint(QSize(100, row.sizeHint().height()))
+            item.setSizeHint(QSize(100, _ROW_HEIGHT))
             if not can_open(source):
                 item.setFlags(Qt.ItemFlag.NoItemFlags)
             self.addItem(item)
@@ -83,8 +85,10 @@ def _row(source: Source) -> QWidget:
     row = QWidget()
     # Clicks belong to the list.
     row.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-    box = parts.column(row, spacing=2, margin=7)
+    box = parts.column(row, spacing=2, margin=8)
+    detail = QLabel(detail_text(source))
+    detail.setProperty("role", "quiet")
     box.addWidget(title)
-    box.addWidget(parts.quiet(detail_text(source)))
+    box.addWidget(detail)
     row.setEnabled(can_open(source))
     return row

@@ -53,7 +53,7 @@ QSlider::sub-page:horizontal {{ background: #4d7fa8; border-radius: 2px; }}
 QSlider::handle:horizontal {{ width: 12px; height: 12px; margin: -4px 0; border-radius: 6px;
   background: {theme.TEXT}; }}
 QListWidget {{ background: transparent; border: 0; outline: 0; }}
-QListWidget::item {{ padding: 6px 8px; border-radius: 5px; }}
+QListWidget::item {{ border-radius: 5px; }}
 QListWidget::item:selected {{ background: #1d3a55; color: {theme.TEXT}; }}
 QListWidget::item:hover:!selected {{ background: {theme.RAISED}; }}
 QStatusBar {{ border-top: 1px solid #05070a; }}

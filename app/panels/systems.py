@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QIcon
-from PySide6.QtWidgets import QComboBox, QFormLayout, QLabel, QWidget
+from PySide6.QtWidgets import QComboBox, QLabel, QWidget
 
 from app import theme
 from app.panels import parts
@@ -46,7 +46,8 @@ class SystemsPanel(QWidget):
         box = parts.column(self, spacing=8, margin=12)
         box.addWidget(parts.heading("System"))
         box.addWidget(self.choice)
-        box.addLayout(self._form())
+        for key, value in self._values.items():
+            box.addWidget(_pair(key.capitalize(), value))
 
     def show_system(self, name: str) -> None:
         """Show `name` as the chosen system."""
@@ -63,20 +64,18 @@ class SystemsPanel(QWidget):
         """Return whether the system called `name` has weights."""
         return name in self._facts and self._facts[name].has_weights
 
-    def _form(self) -> QFormLayout:
-        form = QFormLayout()
-        form.setContentsMargins(0, 0, 0, 0)
-        form.setVerticalSpacing(6)
-        form.setHorizontalSpacing(10)
-        form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
-        for key, value in self._values.items():
-            form.addRow(parts.quiet(key.capitalize()), value)
-        return form
-
     def _dot(self, name: str) -> QIcon:
         has_weights = self._facts[name].has_weights
         colour = theme.SUCCESS if has_weights else theme.DISABLED_TEXT
         return theme.icon("circle-medium", colour)
+
+
+def _pair(key: str, value: QLabel) -> QWidget:
+    pair = QWidget()
+    box = parts.column(pair, spacing=1)
+    box.addWidget(parts.quiet(key))
+    box.addWidget(value)
+    return pair
 
 
 def _value() -> QLabel:
