@@ -37,7 +37,9 @@ def sample_axes(geometry: Geometry) -> tuple[Array, Array, Array]:
     )
 
 
-def resample(values: Array, from_axes: tuple[Array, ...], geometry: Geometry, outside: float) -> Array:
+def resample(
+    values: Array, from_axes: tuple[Array, ...], geometry: Geometry, outside: float
+) -> Array:
     """Average the analytic grid over the voxels of an axial grid, thick slices included."""
     result = values - np.float32(outside)
     for axis, (source, target) in enumerate(zip(from_axes, sample_axes(geometry), strict=True)):

@@ -17,7 +17,9 @@ STEP_MM = 1.5
 class SmoothField:
     """A random function of position, smooth at one length and of unit standard deviation."""
 
-    def __init__(self, rng: np.random.Generator, extent: tuple[Array, Array, Array], scale_mm: float):
+    def __init__(
+        self, rng: np.random.Generator, extent: tuple[Array, Array, Array], scale_mm: float
+    ):
         self._scale_mm = scale_mm
         self._start = [float(axis[0]) - 2.0 * scale_mm for axis in extent]
         counts = [int((axis[-1] - axis[0]) / scale_mm) + 6 for axis in extent]

@@ -66,7 +66,9 @@ def _paint_small_bowel(scene: Scene) -> None:
         point = np.clip(point, (-78, -72, -150), (88, 8, -62))
         path.append(point + scene.rng.normal(0, 0.5, 3))
     contents = scene.pick(5, 75)
-    _paint_loop(scene, curve(path, 70), scene.pick(9, 14), "small_bowel", contents_hu=contents, gas=0.2)
+    _paint_loop(
+        scene, curve(path, 70), scene.pick(9, 14), "small_bowel", contents_hu=contents, gas=0.2
+    )
 
 
 def _paint_jejunum_near_tail(scene: Scene) -> None:

@@ -118,7 +118,9 @@ def _imaged(mask: NDArray[np.bool_], canvas: Canvas, geometry: Geometry) -> NDAr
 def _wide_labels(canvas: Canvas, labels: LabelMap, geometry: Geometry) -> LabelMap:
     nearest = [
         np.clip(np.rint((target - source[0]) / (source[1] - source[0])), 0, len(source) - 1)
-        for source, target in zip((canvas.z, canvas.y, canvas.x), sample_axes(geometry), strict=True)
+        for source, target in zip(
+            (canvas.z, canvas.y, canvas.x), sample_axes(geometry), strict=True
+        )
     ]
     wide = canvas.structure[np.ix_(*(index.astype(np.int64) for index in nearest))].copy()
     fat = VALUE_OF["fat"]

@@ -46,7 +46,9 @@ def _paint_lungs(scene: Scene, box: Box, where: Coordinates, wall_mm: Array) -> 
     middle = np.maximum(ellipse(where.x, where.y - 30.0, 38.0, 62.0), lungs)
     scene.paint(box, middle, scene.tissues["fat"] + 20.0, "fat")
     heart = np.sqrt(
-        ((where.x - 28.0) / 62.0) ** 2 + ((where.y + 42.0) / 48.0) ** 2 + ((where.z - 148.0) / 48.0) ** 2
+        ((where.x - 28.0) / 62.0) ** 2
+        + ((where.y + 42.0) / 48.0) ** 2
+        + ((where.z - 148.0) / 48.0) ** 2
     )
     shape = np.maximum((heart - 1.0) * 48.0, -diaphragm_distance(where) + 2.0)
     scene.paint(box, shape, scene.tissues["heart"], "heart")

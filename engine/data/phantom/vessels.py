@@ -10,15 +10,28 @@ from engine.data.phantom.shapes import curve
 from engine.data.phantom.tissue import VALUE_OF
 
 _AORTA = ((8, 27, 150), (8, 27, 90), (9, 26, 30), (8, 26, -30), (6, 28, -90), (4, 30, -160))
-_CAVA = ((-24, 20, 150), (-25, 22, 90), (-24, 26, 30), (-22, 28, -30), (-20, 30, -90), (-18, 31, -160))
+_CAVA = (
+    (-24, 20, 150),
+    (-25, 22, 90),
+    (-24, 26, 30),
+    (-22, 28, -30),
+    (-20, 30, -90),
+    (-18, 31, -160),
+)
 _CONFLUENCE = (-10.0, -1.0, -2.0)
 _SMV = ((-6, -14, -150), (-9, -8, -90), (-10, -4, -40), _CONFLUENCE)
 _PORTAL = (_CONFLUENCE, (-20, -3, 14), (-34, -2, 28), (-46, 4, 38))
 _SMA = ((9, 20, 6), (8, 9, -2), (5, 4, -16), (4, -1, -50), (4, -8, -100), (5, -14, -150))
 _CELIAC = ((9, 20, 22), (9, 8, 25), (8, 2, 27))
 _HEPATIC_ARTERY = ((8, 2, 27), (-8, -8, 24), (-26, -9, 24), (-40, -4, 36))
-_RENAL_VEINS = (((-22, 27, -14), (6, 13, -16), (28, 26, -20), (44, 42, -24)), ((-24, 27, -28), (-44, 44, -34)))
-_RENAL_ARTERIES = (((8, 26, -20), (28, 36, -22), (46, 45, -24)), ((8, 26, -22), (-22, 42, -28), (-46, 46, -34)))
+_RENAL_VEINS = (
+    ((-22, 27, -14), (6, 13, -16), (28, 26, -20), (44, 42, -24)),
+    ((-24, 27, -28), (-44, 44, -34)),
+)
+_RENAL_ARTERIES = (
+    ((8, 26, -20), (28, 36, -22), (46, 45, -24)),
+    ((8, 26, -22), (-22, 42, -28), (-46, 46, -34)),
+)
 
 
 def paint_great_vessels(scene: Scene) -> None:
@@ -26,7 +39,12 @@ def paint_great_vessels(scene: Scene) -> None:
     size = scene.pick(0.9, 1.15)
     for path in _RENAL_ARTERIES:
         scene.vessel(curve(path, 50), 2.6, "artery", "arteries")
-    scene.vessel(curve(scene.jitter(_CAVA, 1.5), 260), 11.0 * scene.pick(0.85, 1.15), "cava", "inferior_vena_cava")
+    scene.vessel(
+        curve(scene.jitter(_CAVA, 1.5), 260),
+        11.0 * scene.pick(0.85, 1.15),
+        "cava",
+        "inferior_vena_cava",
+    )
     for path in _RENAL_VEINS:
         scene.vessel(curve(path, 60), 4.2, "cava", "inferior_vena_cava")
     scene.vessel(curve(scene.jitter(_AORTA, 1.5), 260), 9.8 * size, "aorta", "aorta")
@@ -69,7 +87,9 @@ def _paint_mesentery(scene: Scene) -> None:
     for _ in range(int(scene.rng.integers(0, 4))):
         centre = np.array([scene.pick(-40, 40), scene.pick(-20, 12), scene.pick(-50, 30)])
         if scene.canvas.structure_at(centre) == VALUE_OF["fat"]:
-            scene.vessel(np.array([centre, centre + [2, 1, 2]]), scene.pick(2.0, 4.0), "node", "lymph_node")
+            scene.vessel(
+                np.array([centre, centre + [2, 1, 2]]), scene.pick(2.0, 4.0), "node", "lymph_node"
+            )
 
 
 def _paint_plaques(scene: Scene, radius_mm: float) -> None:
