@@ -53,9 +53,10 @@ STARTER = System(
     # ours: a lesion of 10 mm spans five voxels
     preparation=Preparation((2.0, 1.5, 1.5), _HU_WINDOW, _HU_MEAN, _HU_SD),
     training=Training(
-        patch_shape=(48, 80, 112),
+        # ours: 96 x 96 x 120 mm, the largest lesion with its surroundings
+        patch_shape=(48, 64, 80),
         batch_size=1,
-        epochs=90,  # ours: the loss had levelled off
+        epochs=120,  # ours: the loss had levelled off
         steps_per_epoch=50,
         optimiser=Part("adamw", {"lr": 1e-3, "weight_decay": 1e-2}),
         losses=(Part("dice_ce"), Part("subtype_ce")),

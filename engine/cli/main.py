@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 
 from engine.cli.console import CANCELLED_CODE, ERROR_CODE, say_error
+from engine.cli.evaluate import evaluate
 from engine.cli.phantom import phantom
 from engine.cli.predict import predict
 from engine.cli.systems import systems
+from engine.cli.train import train
 from engine.cli.view import view
 from engine.errors import CancelledError, IsletError
 
@@ -27,6 +29,8 @@ app.command(rich_help_panel="See")(view)
 app.command(rich_help_panel="Analyse")(predict)
 app.command(rich_help_panel="Analyse")(systems)
 app.command(rich_help_panel="Make data")(phantom)
+app.command(rich_help_panel="Train")(train)
+app.command(rich_help_panel="Train")(evaluate)
 
 
 def main(argv: list[str] | None = None) -> int:

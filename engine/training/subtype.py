@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.evaluation.classification import macro_f1
+from engine.evaluation.classification import confusion_matrix, macro_f1
 from engine.networks.heads import SubtypeHead
 
 _DECAYS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # ours: tried by cross-validation
@@ -60,7 +60,8 @@ def fit_head(
             _fit(head, features_NF[~held_out], subtypes_N[~held_out], decay)
             with torch.inference_mode():
                 predicted[held_out] = head(features_NF[held_out]).argmax(1)
-        scores[decay] = macro_f1(subtypes_N.tolist(), predicted.tolist(), num_subtypes)
+        answers = confusion_matrix(subtypes_N.tolist(), predicted.tolist(), num_subtypes)
+        scores[decay] = macro_f1(answers)
     best = max(scores, key=lambda decay: scores[decay])
     head = _new_head(features_NF, num_subtypes, hidden, dropout, seed)
     _fit(head, features_NF, subtypes_N, best)
