@@ -18,6 +18,7 @@ from app.tasks.task import TaskRunner
 from engine.case import Case
 from engine.data.source import Source, best_source, find_sources, first_look, read_case
 from engine.errors import CancelledError, IsletError
+from engine.progress import OnProgress
 from engine.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -167,7 +168,7 @@ class OpenCase(QObject):
         if request == self._request:
             self._end(error)
 
-    def _reporter(self, request: int) -> Callable[[str, float], None]:
+    def _reporter(self, request: int) -> OnProgress:
         def report(stage: str, fraction: float) -> None:
             if request != self._request:
                 raise CancelledError

@@ -12,6 +12,7 @@ import numpy as np
 from engine import worker
 from engine.case import Case
 from engine.finding import Box, Finding, Prediction
+from engine.geometry import Geometry
 from engine.progress import OnProgress
 from engine.registry import Registry
 from engine.volume import LabelMap
@@ -21,25 +22,38 @@ _NUM_STEPS = 8
 
 
 def find_spheres(case: Case, on_progress: OnProgress) -> Prediction:
-    geometry = case.volume.geometry
-    middle = geometry.to_patient([[size / 2 for size in geometry.shape]])[0]
-    indices = np.indices(geometry.shape).reshape(3, -1).T
-    positions = geometry.to_patient(indices)
-    labels = np.zeros(len(indices), np.uint8)
     for step in range(_NUM_STEPS):
         on_progress("analyse", step / _NUM_STEPS)
         time.sleep(float(os.environ.get("ISLET_SHAM_SECONDS", "0")) / _NUM_STEPS)
-    labels[np.linalg.norm(positions - middle, axis=1) < 2.2 * _RADIUS_MM] = 1
-    findings = []
-    for number, shift in enumerate((-25.0, 25.0), start=1):
-        centre = middle + np.array([shift, 0, 0])
-        labels[np.linalg.norm(positions - centre, axis=1) < _RADIUS_MM] = 2
-        findings.append(_finding(number, centre))
-    label_map = LabelMap(labels.reshape(geometry.shape), {1: "pancreas", 2: "lesion"}, geometry)
+    geometry = case.volume.geometry
+    middle = geometry.to_patient([[size / 2 for size in geometry.shape]])[0]
+    labels = np.zeros(geometry.shape, np.uint8)
+    centres = [middle + np.array([shift, 0, 0]) for shift in (-25.0, 25.0)]
+    _fill_sphere(labels, geometry, middle, 2.2 * _RADIUS_MM, 1)
+    for centre in centres:
+        _fill_sphere(labels, geometry, centre, _RADIUS_MM, 2)
     return Prediction(
-        case.case_id, "starter", label_map, tuple(findings), (0.71, 0.2, 0.09), {"analyse": 1.0},
-        "sham",
-    )  # fmt: skip
+        case_id=case.case_id,
+        system="starter",
+        labels=LabelMap(labels, {1: "pancreas", 2: "lesion"}, geometry),
+        findings=tuple(_finding(number, centre) for number, centre in enumerate(centres, start=1)),
+        subtype_probabilities=(0.71, 0.2, 0.09),
+        seconds={"analyse": 1.0},
+        weights_digest="sham",
+    )
+
+
+def _fill_sphere(
+    labels: np.ndarray, geometry: Geometry, centre: np.ndarray, radius_mm: float, value: int
+) -> None:
+    # Only the surroundings: every voxel of a large CT would take a gigabyte.
+    middle = geometry.to_index(centre[None])[0]
+    reach = radius_mm / np.array(geometry.spacing_mm) + 1
+    lower = np.maximum(np.floor(middle - reach), 0).astype(int)
+    upper = np.minimum(np.ceil(middle + reach), geometry.shape).astype(int)
+    around = np.stack(np.meshgrid(*map(np.arange, lower, upper), indexing="ij"), axis=-1)
+    inside = np.linalg.norm(geometry.to_patient(around.reshape(-1, 3)) - centre, axis=1) < radius_mm
+    labels[tuple(map(slice, lower, upper))][inside.reshape(around.shape[:3])] = value
 
 
 def _finding(number: int, centre: np.ndarray) -> Finding:
