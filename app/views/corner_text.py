@@ -13,6 +13,7 @@ from engine.case import Case
 MARGIN = 7
 LINE = 15
 _FONT_PX = 12
+_LETTER_ROOM = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +84,10 @@ def place(corners: Corners, pane: QRectF, metrics: QFontMetrics, keep_free: floa
         corners: The lines.
         pane: Where they may lie.
         metrics: Of the font they are drawn in.
-        keep_free: Width in the middle of the pane that letters and the scale bar need.
+        keep_free: Width in the middle of the bottom edge that the scale bar needs.
     """
     # The letters in the middle of the left and right edges need the height of two lines.
     room = max(1, int((pane.height() / 2 - MARGIN - LINE) / LINE))
-    width = (pane.width() - keep_free) / 2 - 2 * MARGIN
     placed: list[Placed] = []
     for lines, at_bottom, at_right in (
         (corners.top_left, False, False),
@@ -96,6 +96,8 @@ def place(corners: Corners, pane: QRectF, metrics: QFontMetrics, keep_free: floa
         (corners.bottom_right, True, True),
     ):
         kept = _most_important(lines, room)
+        middle = keep_free if at_bottom else _LETTER_ROOM
+        width = (pane.width() - middle) / 2 - 2 * MARGIN
         top = pane.bottom() - MARGIN - LINE * len(kept) if at_bottom else pane.top() + MARGIN
         left = pane.right() - MARGIN - width if at_right else pane.left() + MARGIN
         for number, line in enumerate(kept):

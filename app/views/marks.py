@@ -65,13 +65,16 @@ def paint_crosshair(painter: QPainter, pane: QRectF, centre: QPointF, name: str)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing, on=False)
     upright, level = (theme.pane_colour(other) for other in _CROSS_PANES[name])
     x, y, gap = centre.x(), centre.y(), _GAP_AT_CROSS
+    # The lines stop short of the letters.
+    inner = pane.adjusted(*(_LETTER + 8, _LETTER + 8, -_LETTER - 8, -_LETTER - 8))
     for colour, lines in (
-        (upright, (QLineF(x, pane.top(), x, y - gap), QLineF(x, y + gap, x, pane.bottom()))),
-        (level, (QLineF(pane.left(), y, x - gap, y), QLineF(x + gap, y, pane.right(), y))),
+        (upright, (QLineF(x, inner.top(), x, y - gap), QLineF(x, y + gap, x, inner.bottom()))),
+        (level, (QLineF(inner.left(), y, x - gap, y), QLineF(x + gap, y, inner.right(), y))),
     ):
+        lines = [line for line in lines if line.dx() + line.dy() > 0]
         colour.setAlpha(165)
         painter.setPen(QPen(colour, 1))
-        painter.drawLines(list(lines))
+        painter.drawLines(lines)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
 
 

@@ -9,7 +9,8 @@ from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 from app import theme
 from app.session import Layer
 from app.views.plane import PLANES
-from app.views.slice_view import Position, Probe, SliceView, hu_text
+from app.views.slice_pane import Position, Probe, hu_text
+from app.views.slice_view import SliceView
 from app.views.volume_view import RunTask, VolumeView
 from engine.case import Case
 from engine.finding import Finding
