@@ -18,17 +18,22 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from engine import wire
 from engine.case import Case
+from engine.catalogue import SYSTEMS
 from engine.errors import CancelledError, IsletError
 from engine.finding import Prediction
 from engine.interop.findings_json import prediction_to_json, run_to_json
 from engine.progress import OnProgress
 from engine.registry import Registry
+
+if TYPE_CHECKING:
+    from engine.inference.model import Model
 
 log = logging.getLogger(__name__)
 
@@ -158,25 +163,29 @@ def _hello(_request: Mapping[str, Any], link: Link) -> None:
 
 @HANDLERS.register("warm")
 def _warm(request: Mapping[str, Any], link: Link) -> None:
-    from engine.catalogue import SYSTEMS
-    from engine.inference.model import load_model
-
-    load_model(SYSTEMS.get(request["system"]), device=request["device"])
+    _load(request["system"], request["device"])
     link.send("warm", job=request["job"], system=request["system"])
 
 
 @HANDLERS.register("predict")
 def _predict(request: Mapping[str, Any], link: Link) -> None:
-    from engine.catalogue import SYSTEMS
     from engine.inference.predict import predict
 
-    system = SYSTEMS.get(request["system"])
-    device = request["device"]
-    answer(
-        request,
-        link,
-        lambda case, on_progress: predict(case, system, device=device, on_progress=on_progress),
-    )
+    def work(case: Case, on_progress: OnProgress) -> Prediction:
+        on_progress("load", 0.0)
+        model = _load(request["system"], request["device"])
+        on_progress("load", 1.0)
+        return predict(case, model, on_progress=on_progress)
+
+    answer(request, link, work)
+
+
+# ours: one model, so that no memory is held by a system that nobody looks with.
+@lru_cache(maxsize=1)
+def _load(system: str, device: str) -> Model:
+    from engine.inference.model import load_model
+
+    return load_model(SYSTEMS.get(system), device)
 
 
 def _take_over_stdio() -> tuple[BinaryIO, Link]:

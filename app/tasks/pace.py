@@ -6,23 +6,43 @@ import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 log = logging.getLogger(__name__)
 
+# ours: the rough shares of a first analysis on a CPU. They move the bar; they are no forecast.
+_TYPICAL_S = MappingProxyType(
+    {
+        "load": 1.0,
+        "localise": 4.0,
+        "prepare": 2.0,
+        "infer": 30.0,
+        "restore": 3.0,
+        "measure": 1.0,
+        "classify": 2.0,
+    }
+)
+# ours: without a past, say nothing before a fifth of the work has shown how fast it goes.
+_SHARE_TO_JUDGE_BY = 0.2
 # ours: one part in three of the past is enough to keep a short first stage from
 # stretching or shrinking the whole forecast.
 _TRUST_IN_PAST = 1 / 3
+# ours: after a quarter of its windows, a stage's own pace says more than the past.
+_SHARE_TO_BELIEVE_PACE = 0.25
 
 
 class Pace:
     """The forecast of one analysis, from past stage times and from its own speed.
 
     Args:
-        expected_s: Seconds by stage, in order, of an analysis like this one.
+        past_s: Seconds by stage, in order, of the last analysis like this one; empty where
+            there was none. Then the forecast waits until this one has shown its speed.
     """
 
-    def __init__(self, expected_s: Mapping[str, float]) -> None:
-        self._expected_s = dict(expected_s)
+    def __init__(self, past_s: Mapping[str, float]) -> None:
+        self._has_past = bool(past_s)
+        self._expected_s = dict(past_s or _TYPICAL_S)
+        self._sunk_s = 0.0
         self._done_s: dict[str, float] = {}
         self._stage = ""
         self._stage_s = 0.0
@@ -30,11 +50,8 @@ class Pace:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Seconds by stage so far, in order."""
-        if not self._stage:
-            return {}
-        so_far = self._done_s.get(self._stage, 0.0) + self._stage_s
-        return {**self._done_s, self._stage: so_far}
+        """Seconds by stage, in order; of a stage that was repeated, the last time alone."""
+        return {**self._done_s, self._stage: self._stage_s} if self._stage else {}
 
     def update(self, stage: str, fraction: float, stage_s: float) -> tuple[float, float | None]:
         """Take a report in and return the forecast.
@@ -48,35 +65,42 @@ class Pace:
             The fraction of the whole analysis that is done, which never falls, and the
             seconds that remain; None as long as nothing supports a figure.
         """
-        if stage != self._stage and self._stage:
-            self._done_s[self._stage] = self._done_s.get(self._stage, 0.0) + self._stage_s
-        self._stage, self._stage_s = stage, stage_s
-        stage_total_s = self._stage_total_s(fraction)
-        if stage_total_s is None:
-            return self._overall, None
-        remaining_s = max(stage_total_s - stage_s, 0.0) + self._later_s(stage_total_s)
-        elapsed_s = sum(self._done_s.values()) + stage_s
+        if stage != self._stage:
+            self._begin(stage)
+        self._stage_s = stage_s
+        scale = self._scale()
+        stage_total_s = self._stage_total_s(fraction, scale)
+        later_s = scale * sum(s for name, s in self._expected_s.items() if name not in self.seconds)
+        remaining_s = max(stage_total_s - stage_s, 0.0) + later_s
+        elapsed_s = self._sunk_s + sum(self.seconds.values())
         if elapsed_s + remaining_s > 0:
             self._overall = max(self._overall, elapsed_s / (elapsed_s + remaining_s))
-        return self._overall, remaining_s
+        can_judge = self._has_past or self._overall >= _SHARE_TO_JUDGE_BY
+        return self._overall, remaining_s if can_judge else None
 
-    def _stage_total_s(self, fraction: float) -> float | None:
-        """The present stage: the past's figure gives way to its own pace as it goes on."""
-        past_s = self._expected_s.get(self._stage)
-        if fraction <= 0:
-            return past_s
-        pace_s = self._stage_s / fraction
-        return pace_s if past_s is None else fraction * pace_s + (1 - fraction) * past_s
+    def _begin(self, stage: str) -> None:
+        if self._stage:
+            self._done_s[self._stage] = self._stage_s
+        self._stage = stage
+        # An analysis that goes back to an earlier stage will repeat all that came after it.
+        while stage in self._done_s:
+            self._sunk_s += self._done_s.popitem()[1]
 
-    def _later_s(self, stage_total_s: float) -> float:
-        """The stages to come: the past's figures, scaled by how this analysis compares so far."""
-        seen = {**self._done_s, self._stage: stage_total_s}
-        later_s = sum(s for stage, s in self._expected_s.items() if stage not in seen)
-        known = [stage for stage in seen if stage in self._expected_s]
-        prior_s = _TRUST_IN_PAST * sum(self._expected_s.values())
-        actual_s = sum(seen[stage] for stage in known) + prior_s
+    def _scale(self) -> float:
+        """How this analysis compares with what was expected, by the stages that are over."""
+        known = [stage for stage in self._done_s if stage in self._expected_s]
+        prior_s = _TRUST_IN_PAST * sum(self._expected_s.values()) if self._has_past else 0.0
+        actual_s = sum(self._done_s[stage] for stage in known) + prior_s
         expected_s = sum(self._expected_s[stage] for stage in known) + prior_s
-        return later_s * actual_s / expected_s if expected_s > 0 else later_s
+        return actual_s / expected_s if actual_s > 0 and expected_s > 0 else 1.0
+
+    def _stage_total_s(self, fraction: float, scale: float) -> float:
+        """The present stage: what was expected gives way to its own pace as it goes on."""
+        expected_s = scale * self._expected_s.get(self._stage, 0.0)
+        if fraction <= 0:
+            return expected_s
+        weight = min(fraction / _SHARE_TO_BELIEVE_PACE, 1.0)
+        return weight * self._stage_s / fraction + (1 - weight) * expected_s
 
 
 class PaceBook:

@@ -174,6 +174,20 @@ def test_cancelling_a_waiting_job_leaves_the_running_one_alone(engine, qtbot):
     engine.cancel()
 
 
+def test_job_cancelled_before_the_engine_has_it_costs_no_engine(engine, qtbot):
+    ask(engine, qtbot, "look")
+    pid = engine.infos[-1].pid
+    hearer = Hearer()
+    engine.predict(make_case(), "look", **hearer.callbacks())
+    engine.cancel()
+    assert not hearer.is_settled, "nobody is called back before cancel has returned"
+    qtbot.waitUntil(lambda: hearer.is_settled, timeout=WAIT_MS)
+    assert isinstance(hearer.errors[0], CancelledError)
+    assert ask(engine, qtbot, "look").predictions
+    assert engine.infos[-1].pid == pid
+    assert our_files() == []
+
+
 def test_a_cancelled_job_is_not_heard_of_again(engine, qtbot):
     hearer = start_dawdling(engine, qtbot)
     engine.cancel()
@@ -285,6 +299,17 @@ def test_shutdown_ends_a_busy_engine_without_a_word(qtbot, tmp_path):
     assert not is_running(infos[-1].pid)
     assert not hearer.is_settled
     assert our_files() == []
+
+
+def test_the_program_itself_is_the_engine(qtbot, tmp_path):
+    engine = EngineProcess(cache_folder=tmp_path)
+    with qtbot.waitSignal(engine.ready, timeout=60_000) as heard:
+        pass
+    info = heard.args[0]
+    assert info.versions["torch"].startswith("2.")
+    assert info.devices[0] == "cpu"
+    engine.shutdown()
+    assert not is_running(info.pid)
 
 
 CLIENT = """

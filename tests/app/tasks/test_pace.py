@@ -28,10 +28,21 @@ def test_nearly_finished_windows_are_forecast_by_their_own_pace():
     assert pace.update("windows", 1.0, 100.0)[1] == pytest.approx(0.0)
 
 
-def test_without_any_past_the_present_stage_is_forecast_by_its_pace():
+def test_first_analysis_is_not_forecast_before_it_has_shown_its_speed():
     pace = Pace({})
-    assert pace.update("windows", 0.0, 0.0) == (0.0, None)
-    assert pace.update("windows", 0.25, 10.0) == (pytest.approx(0.25), pytest.approx(30.0))
+    assert pace.update("load", 0.0, 0.0) == (0.0, None)
+    assert pace.update("load", 1.0, 3.0)[1] is None
+    assert pace.update("localise", 0.1, 1.2)[1] is None
+    pace.update("localise", 1.0, 12.0)
+    pace.update("prepare", 1.0, 6.0)
+    fraction, remaining_s = pace.update("infer", 0.5, 45.0)
+    assert remaining_s == pytest.approx(45.0 + 18.0)
+    assert fraction == pytest.approx(66 / 129)
+
+
+def test_stage_that_nobody_expected_does_not_fill_the_bar():
+    fraction, _ = Pace({}).update("surprise", 1.0, 4.0)
+    assert fraction < 0.2
 
 
 def test_fraction_of_the_whole_never_falls():
@@ -62,3 +73,17 @@ def test_analysis_goes_on_where_nothing_can_be_kept(tmp_path, caplog):
     blocked.write_text("")
     PaceBook(blocked / "stage_times.json").remember("starter", "cpu", PAST)
     assert "not kept" in caplog.text
+
+
+def test_going_back_to_an_earlier_stage_adds_what_is_repeated():
+    pace = Pace(PAST)
+    pace.update("load", 1.0, 1.0)
+    pace.update("windows", 1.0, 8.0)
+    _, before_s = pace.update("measure", 0.0, 0.0)
+    fraction, after_s = pace.update("windows", 0.0, 0.0)
+    assert before_s == pytest.approx(1.0)
+    assert after_s == pytest.approx(9.0)
+    assert fraction == pytest.approx(0.9)
+    pace.update("windows", 1.0, 8.0)
+    pace.update("measure", 1.0, 1.0)
+    assert pace.seconds == PAST
