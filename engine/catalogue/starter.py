@@ -17,22 +17,22 @@ LOCALISER = System(
     source=_SOURCE,
     network=Part(
         "resenc_unet",
-        # ours: about 0.4 M parameters; the whole abdomen is one or two windows
-        {"features": (8, 16, 32, 64), "num_blocks": (1, 1, 2, 2), "strides": (1, 2, 2, 2)},
+        # ours: fewer than 16 channels cost as much time as 16
+        {"features": (16, 32, 64, 64), "num_blocks": (1, 1, 1, 2), "strides": (1, 2, 2, 2)},
     ),
     heads=(Part("segmentation"),),
-    # ours: 4 mm shows the organ's place, not its border
-    preparation=Preparation((4.0, 4.0, 4.0), _HU_WINDOW, _HU_MEAN, _HU_SD),
+    # ours: 5 mm shows the organ's place, not its border, and an abdomen fits into one window
+    preparation=Preparation((5.0, 5.0, 5.0), _HU_WINDOW, _HU_MEAN, _HU_SD),
     training=Training(
-        patch_shape=(64, 72, 96),
+        patch_shape=(48, 64, 80),
         batch_size=1,
-        epochs=24,  # ours
+        epochs=20,  # ours
         steps_per_epoch=50,
         optimiser=Part("adamw", {"lr": 2e-3, "weight_decay": 1e-2}),
         losses=(Part("dice_ce"),),
         foreground_share=0.5,
     ),
-    inference=Inference(patch_shape=(64, 72, 96), step=0.5),
+    inference=Inference(patch_shape=(48, 64, 80), step=0.5),
     structures=("pancreas",),
 )
 

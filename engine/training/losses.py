@@ -44,14 +44,14 @@ def deeply_supervised(
 ) -> Tensor:
     """Return the weighted sum of `loss` over resolutions.
 
-    Weights halve with every level, the coarsest has none, and they sum to 1 (nnU-Net).
+    Weights halve with every level, the coarsest of several has none, and they sum to 1 (nnU-Net).
 
     Args:
         loss: Takes logits and labels of one resolution.
         outputs: Logits, finest first.
         labels_BDHW: int64 at the finest resolution.
     """
-    shares = [0.5**level for level in range(len(outputs) - 1)]
+    shares = [0.5**level for level in range(max(1, len(outputs) - 1))]
     total = sum(shares)
     result = outputs[0].new_zeros((), dtype=torch.float32)
     for share, logits in zip(shares, outputs, strict=False):

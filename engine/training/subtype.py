@@ -18,8 +18,8 @@ from engine.networks.heads import SubtypeHead
 
 _DECAYS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # ours: tried by cross-validation
 _NUM_FOLDS = 5
-_EPOCHS = 150  # ours: the perceptron's loss is flat by then
-_LEARNING_RATE = 3e-3  # ours
+_EPOCHS = 300  # ours: the perceptron's loss is flat by then
+_LEARNING_RATE = 1e-2  # ours
 
 
 @dataclass(frozen=True, slots=True, eq=False)
