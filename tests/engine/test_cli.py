@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -335,3 +336,25 @@ def test_phantoms_of_different_seeds_share_no_case(tmp_path: Path) -> None:
 
     first, second = ({case.name for case in (tmp_path / seed).iterdir()} for seed in ("1", "2"))
     assert first & second == set()
+
+
+@pytest.mark.parametrize(
+    ("typed", "passed"),
+    [
+        ([], []),
+        (["ct.nii.gz", "--analyse"], ["ct.nii.gz", "--analyse"]),
+        (
+            ["--system", "starter", "--screenshot", "a.png", "--size", "800x600"],
+            ["--system", "starter", "--screenshot", "a.png", "--size", "800x600"],
+        ),
+    ],
+)
+def test_view_opens_the_window_and_leaves_with_its_code(
+    typed: list[str], passed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = Mock(return_value=3)
+    monkeypatch.setattr("app.__main__.main", window)
+
+    assert main(["view", *typed]) == 3
+
+    window.assert_called_once_with(passed)
