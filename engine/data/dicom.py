@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.data.dicom_headers import Frame, quiet_pydicom
 from engine.data.dicom_pixels import AIR_HU, HuArray, decode_frames
-from engine.data.dicom_series import Series, find_series
+from engine.data.dicom_series import Series, find_series, find_series_of
 from engine.data.dicom_stack import Stack, place_slices
 from engine.data.plausibility import density_remarks, geometry_remarks
 from engine.data.shear import Aligner, spread_evenly
@@ -18,7 +18,7 @@ from engine.errors import IsletError
 from engine.progress import OnProgress, ignore_progress
 from engine.volume import Remark, Volume
 
-__all__ = ["Series", "find_series", "read_middle_slice", "read_volume"]
+__all__ = ["Series", "find_series", "find_series_of", "read_middle_slice", "read_volume"]
 
 log = logging.getLogger(__name__)
 

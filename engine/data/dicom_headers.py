@@ -16,6 +16,15 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    EnhancedMRImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+    MRImageStorage,
+    NuclearMedicineImageStorage,
+    PositronEmissionTomographyImageStorage,
+)
 
 from engine.case import Identity
 from engine.data.phase import guess_phase
@@ -36,6 +45,12 @@ BROKEN_FILE = (
     ValueError,
     struct.error,
     zlib.error,
+)
+
+_CT_CLASSES = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
+_IMAGE_CLASSES = (
+    *("", *_CT_CLASSES, MRImageStorage, EnhancedMRImageStorage),
+    *(PositronEmissionTomographyImageStorage, NuclearMedicineImageStorage),
 )
 
 _TAGS = [
@@ -146,7 +161,8 @@ def read_header(path: Path) -> Header | None:
 
 
 def _needs_no_frames(header: Header) -> bool:
-    return header.modality not in ("CT", "MR", "PT", "NM")
+    # Raw data and private files of a CT scanner have modality CT, yet no picture.
+    return header.sop_class_uid not in _IMAGE_CLASSES
 
 
 def _header_of(dataset: Dataset, path: Path) -> Header:
@@ -155,7 +171,7 @@ def _header_of(dataset: Dataset, path: Path) -> Header:
         sop_class_uid=text(dataset, "SOPClassUID"),
         study_uid=text(dataset, "StudyInstanceUID"),
         series_uid=text(dataset, "SeriesInstanceUID"),
-        modality=text(dataset, "Modality").upper(),
+        modality=_modality(dataset),
         samples_per_pixel=_integer(dataset, "SamplesPerPixel") or 1,
         photometric=text(dataset, "PhotometricInterpretation").upper(),
         identity=_identity(dataset),
@@ -167,6 +183,11 @@ def _header_of(dataset: Dataset, path: Path) -> Header:
         ),
         frames=_frames(dataset, path),
     )
+
+
+def _modality(dataset: Dataset) -> str:
+    is_ct = text(dataset, "SOPClassUID") in _CT_CLASSES
+    return text(dataset, "Modality").upper() or ("CT" if is_ct else "")
 
 
 def _frames(dataset: Dataset, path: Path) -> tuple[Frame, ...]:

@@ -75,7 +75,21 @@ def find_series(folder: Path, on_progress: OnProgress = ignore_progress) -> tupl
     Raises:
         IsletError: If no file can be read as DICOM.
     """
-    paths = [path for path in _files_below(folder) if looks_like_dicom(path)]
+    return _list_series(_files_below(folder), on_progress)
+
+
+def find_series_of(file: Path, on_progress: OnProgress = ignore_progress) -> tuple[Series, ...]:
+    """Return the stack that `file` belongs to, from the files beside it.
+
+    Raises:
+        IsletError: If the file cannot be read as DICOM.
+    """
+    beside = _list_series(sorted(file.parent.iterdir()), on_progress)
+    return tuple(s for s in beside if file in s.files) or _list_series([file], on_progress)
+
+
+def _list_series(candidates: list[Path], on_progress: OnProgress) -> tuple[Series, ...]:
+    paths = [path for path in candidates if path.is_file() and looks_like_dicom(path)]
     headers, num_broken = _read_headers(paths, on_progress)
     if not headers:
         raise _nothing_readable(num_broken)
@@ -86,8 +100,6 @@ def find_series(folder: Path, on_progress: OnProgress = ignore_progress) -> tupl
 
 
 def _files_below(folder: Path) -> list[Path]:
-    if folder.is_file():
-        return [folder]
     found = [
         Path(root) / name
         for root, _, names in os.walk(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -212,10 +213,11 @@ def _itk_remarks(path: Path, image: sitk.Image) -> tuple[Remark, ...]:
     """Remark where ITK assumed an orientation that the file does not state."""
     with path.open("rb") as file:
         head = file.read(4096)
-    is_stated = b"TransformMatrix" in head or b"Rotation" in head or b"Orientation" in head
     if path.name.lower().endswith((".nrrd", ".nhdr")):
         space = image.GetMetaData("NRRD_space") if image.HasMetaDataKey("NRRD_space") else ""
-        is_stated = b"space directions:" in head and "left" in space + "right" * ("right" in space)
+        is_stated = b"space directions:" in head and space.startswith(("left", "right"))
+    else:
+        is_stated = re.search(rb"^(TransformMatrix|Rotation|Orientation)\b", head, re.M) is not None
     if is_stated:
         return ()
     message = "The file does not say how its voxels lie in the patient; left and right are a guess."

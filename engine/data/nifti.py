@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import struct
 import zlib
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ _DTYPES = {
     **{256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"},
 }
 _COLOUR = (128, 2304)
+# Ours: no CT comes near this; a header that says so is damaged.
+_MAX_VOXELS = 1 << 33
 _UNIT_TO_MM = {1: 1000.0, 3: 0.001}
 _CODES = {"u1": 2, "i2": 4, "f4": 16}
 # Byte offset and type of each header field that matters here.
@@ -67,7 +70,7 @@ def read_nifti_header(path: Path) -> NiftiHeader:
     try:
         with _open(path) as file:
             return _parse(file.read(540))
-    except (OSError, EOFError, zlib.error, struct.error) as error:
+    except (OSError, EOFError, OverflowError, ValueError, zlib.error, struct.error) as error:
         raise _damaged() from error
 
 
@@ -81,22 +84,27 @@ def read_nifti(path: Path) -> tuple[NiftiHeader, NDArray[np.generic]]:
         IsletError: If the file is damaged or cut short.
     """
     header = read_nifti_header(path)
-    count = int(np.prod(header.geometry.shape))
-    num_bytes = count * header.dtype.itemsize
+    num_bytes = math.prod(header.geometry.shape) * header.dtype.itemsize
     try:
         with _open(path) as file:
             file.seek(header.offset)
             data = file.read(num_bytes)
-    except (OSError, EOFError, zlib.error, OverflowError, MemoryError) as error:
+    except (OSError, EOFError, ValueError, zlib.error, OverflowError, MemoryError) as error:
         raise _damaged() from error
     if len(data) < num_bytes:
         raise _damaged()
     stored = np.frombuffer(data, dtype=header.dtype).reshape(header.geometry.shape)
     stored = stored.astype(header.dtype.newbyteorder("="), copy=False)
-    slope, intercept = header.scaling
+    return header, _scaled(stored, *header.scaling)
+
+
+def _scaled(stored: NDArray[np.generic], slope: float, intercept: float) -> NDArray[np.generic]:
     if (slope, intercept) == (1.0, 0.0):
-        return header, stored
-    return header, stored.astype(np.float64) * slope + intercept
+        return stored
+    is_small = stored.dtype.kind in "iu" and stored.dtype.itemsize <= 2
+    if is_small and slope.is_integer() and intercept.is_integer() and abs(slope) < 1000:
+        return stored.astype(np.int64) * int(slope) + int(intercept)
+    return stored.astype(np.float64) * slope + intercept
 
 
 def write_nifti(array: NDArray[np.generic], geometry: Geometry, path: Path) -> None:
@@ -133,6 +141,8 @@ def _parse(head: bytes) -> NiftiHeader:
     }
     dim = [int(n) for n in fields["dim"]]
     if not 2 <= dim[0] <= 7 or min(dim[1 : dim[0] + 1]) < 1:
+        raise _damaged()
+    if math.prod(dim[1 : dim[0] + 1]) > _MAX_VOXELS:
         raise _damaged()
     dim[dim[0] + 1 :] = [1] * (7 - dim[0])
     dtype = _dtype_of(int(fields["datatype"][0]), order)

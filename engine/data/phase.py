@@ -8,8 +8,8 @@ import re
 _WORDS = (
     ("unenhanced", r"unenhanced|non[- ]?contrast|non[- ]?enhanced|without|nativ|\bnc\b|ohne|sans"),
     ("pancreatic", r"pancreatic|pankreasphase|late[- ]?art|sp(ä|ae)t[- ]?art"),
-    ("arterial", r"arteri|\bart\b|_art\b|\bap\b"),
-    ("venous", r"venous|ven(ö|oe)s|veineux|venosa|portal|portven|\bven\b|_ven\b|\bpv[p]?\b"),
+    ("arterial", r"arteri|\bart\b"),
+    ("venous", r"venous|ven(ö|oe)s|veineux|venosa|portal|portven|\bven\b|\bpv[p]?\b"),
     ("delayed", r"delay|late|excret|sp(ä|ae)t|tardi"),
 )
 
@@ -22,6 +22,6 @@ def guess_phase(*descriptions: str) -> str | None:
     """
     for description in descriptions:
         for phase, words in _WORDS:
-            if re.search(words, description.lower()):
+            if re.search(words, description.lower().replace("_", " ")):
                 return phase
     return None

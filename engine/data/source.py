@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.case import Case, Identity
-from engine.data.dicom import Series, find_series, read_middle_slice, read_volume
+from engine.data.dicom import (
+    Series,
+    find_series,
+    find_series_of,
+    read_middle_slice,
+    read_volume,
+)
 from engine.data.dicom_headers import looks_like_dicom
 from engine.data.images import is_image_file, read_grid, read_image
 from engine.data.phase import guess_phase
@@ -127,9 +133,7 @@ def _of_file(path: Path, on_progress: OnProgress) -> tuple[Source, ...]:
             remedy="Open a DICOM folder, or a NIfTI, NRRD or MHA file.",
         )
     # One slice stands for its series: readers click on a slice to open them all.
-    around = find_series(path.parent, on_progress)
-    series = [each for each in around if path in each.files] or find_series(path, on_progress)
-    return tuple(_of_series(each) for each in series)
+    return tuple(_of_series(each) for each in find_series_of(path, on_progress))
 
 
 def _of_series(series: Series) -> Source:

@@ -8,12 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
+import SimpleITK as sitk
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGLosslessSV1,
     RLELossless,
     SecondaryCaptureImageStorage,
 )
@@ -193,6 +196,25 @@ def test_uncompressed_transfer_syntaxes_are_read(syntax: str, tmp_path: Path) ->
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, RLELossless])
 def test_compressed_multi_frame_is_read(syntax: str, tmp_path: Path) -> None:
     check_phantom(_read(write_enhanced(tmp_path, IDENTITY, syntax=syntax)))
+
+
+def test_jpeg_lossless_is_read(tmp_path: Path) -> None:
+    def edit(dataset: Dataset, number: int) -> None:
+        image = sitk.GetImageFromArray((phantom(IDENTITY)[number] + 1024).astype(np.uint16))
+        writer = sitk.ImageFileWriter()
+        writer.SetFileName(str(tmp_path / "packed.dcm"))
+        writer.SetUseCompression(True)
+        writer.SetCompressor("JPEG")
+        writer.Execute(image)
+        packed = pydicom.dcmread(tmp_path / "packed.dcm")
+        (tmp_path / "packed.dcm").unlink()
+        assert packed.file_meta.TransferSyntaxUID == JPEGLosslessSV1
+        dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+        dataset.BitsStored, dataset.HighBit = packed.BitsStored, packed.HighBit
+        dataset.PixelData = packed.PixelData
+        dataset["PixelData"].is_undefined_length = True
+
+    check_phantom(_read(write_series(tmp_path / "series", IDENTITY, edit=edit)))
 
 
 def test_signed_values_with_a_rescale_per_slice_are_exact(tmp_path: Path) -> None:
