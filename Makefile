@@ -1,10 +1,10 @@
-# make run | test | setup | check | pictures
+# make run | test | setup | check; `make help` lists the rest.
 # TORCH=cpu takes the CPU build of torch, PYTHON=python3.12 another Python; see scripts/setup.sh.
 export PYTHON TORCH TORCH_INDEX
 export LC_ALL ?= C.UTF-8
 BIN = .venv/bin
 .DEFAULT_GOAL = help
-.PHONY: help run test setup setup-dev check lint pictures
+.PHONY: help run test setup setup-dev check lint pictures sample
 
 help: ## Say what there is.
 	@sed -n 's/^\([a-z-]*\):.*## /make \1|/p' Makefile | awk -F'|' '{ printf "%-15s %s\n", $$1, $$2 }'
@@ -33,3 +33,6 @@ lint: setup-dev ## The gate without the tests.
 
 pictures: setup ## Make the pictures of the README again.
 	@scripts/pictures.sh
+
+sample: setup ## Make the bundled sample again.
+	@scripts/sample.sh

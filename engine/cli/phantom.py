@@ -71,7 +71,8 @@ def phantom(
     specs = tuple(_specs(cases, seed, lesion, given))
     with complete_or_nothing(out) as folder:
         _write(_made(specs), form, folder)
-    notes.print(f"Wrote {cases} phantoms to {out}.", soft_wrap=True)
+    amount = "one phantom" if cases == 1 else f"{cases} phantoms"
+    notes.print(f"Wrote {amount} to {out}.", soft_wrap=True)
 
 
 def _specs(
