@@ -11,6 +11,7 @@ from PySide6.QtGui import (
     QDragEnterEvent,
     QDropEvent,
     QKeyEvent,
+    QShowEvent,
 )
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -146,7 +147,7 @@ class MainWindow(QMainWindow):
         session.window_changed.connect(self.grid.set_window)
         session.layers_changed.connect(self._on_layers_changed)
         session.system_chosen.connect(self._on_system_chosen)
-        session.undo_stack.indexChanged.connect(lambda _: self.refresh_facts())
+        session.undo_stack.indexChanged.connect(self._on_undo_changed)
 
     def _connect_grid(self) -> None:
         self.grid.cursor_requested.connect(self._session.move_cursor)
@@ -213,6 +214,9 @@ class MainWindow(QMainWindow):
         self.systems.show_system(name)
         self.refresh_facts()
 
+    def _on_undo_changed(self, _index: int) -> None:
+        self.refresh_facts()
+
     def refresh_facts(self) -> None:
         """Enable what makes sense now."""
         session = self._session
@@ -275,6 +279,11 @@ class MainWindow(QMainWindow):
         if not event.isAutoRepeat():
             self._session.hold_back_overlays(event.type() == QEvent.Type.KeyPress)
         return True
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Give the keys to the panes, not to the first button."""
+        super().showEvent(event)
+        self.grid.pane("axial").setFocus()
 
     def changeEvent(self, event: QEvent) -> None:
         """Give the overlays back when the window loses the keyboard with Space down."""

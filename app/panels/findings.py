@@ -126,6 +126,7 @@ class FindingsPanel(QWidget):
             card.reject_requested.connect(self.reject_requested)
             card.set_selected(card.finding_id == self._selected_id)
             self._list.addWidget(card)
+        self._list.addWidget(parts.quiet("N next    Enter accept    Backspace reject"))
         self._list.addStretch(1)
 
     def _empty_state(self) -> QWidget:
@@ -218,7 +219,7 @@ class _SubtypeBars(QFrame):
         most = max(prediction.subtype_probabilities)
         for index, probability in enumerate(prediction.subtype_probabilities):
             name = QLabel(names[index] if index < len(names) else f"Subtype {index}")
-            share = QLabel(f"{probability:.0%}")
+            share = QLabel(f"{probability:.0%}".replace("%", " %"))
             share.setAlignment(Qt.AlignmentFlag.AlignRight)
             is_most = probability == most
             for label in (name, share):
@@ -242,7 +243,7 @@ def density_text(finding: Finding) -> str:
 
 def _title_row(finding: Finding, number: int) -> QVBoxLayout:
     title = parts.figure(f"{finding.structure.capitalize()} {number}")
-    probability = parts.figure(f"{finding.probability:.0%}")
+    probability = parts.figure(f"{finding.probability:.0%}".replace("%", " %"))
     probability.setToolTip("Probability that there is a lesion here")
     colour = STATE_COLOUR[finding.review]
     state = QLabel()

@@ -48,6 +48,8 @@ QPushButton[role="primary"]:disabled {{ background: {theme.RAISED}; border-color
   color: {theme.DISABLED_TEXT}; }}
 QPushButton:focus, QToolButton:focus {{ border: 1px solid {theme.ACCENT}; }}
 QToolButton {{ padding: 4px 6px; border: 1px solid transparent; }}
+LayerRow QToolButton:checked {{ background: #28323e; border-color: {theme.BORDER}; }}
+LayerRow QToolButton:!checked {{ background: transparent; }}
 QSlider::groove:horizontal {{ height: 4px; background: {theme.BORDER}; border-radius: 2px; }}
 QSlider::sub-page:horizontal {{ background: #4d7fa8; border-radius: 2px; }}
 QSlider::handle:horizontal {{ width: 12px; height: 12px; margin: -4px 0; border-radius: 6px;
