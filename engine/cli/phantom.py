@@ -97,7 +97,7 @@ def _made(specs: tuple[PhantomSpec, ...]) -> Iterator[Phantom]:
 
 def _write(phantoms: Iterator[Phantom], form: Format, folder: Path) -> None:
     if form == "dataset":
-        from engine.data.datasets import write_dataset
+        from engine.data.dataset_writer import write_dataset
 
         write_dataset((made.case for made in phantoms), folder)
         return

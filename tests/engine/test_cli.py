@@ -20,6 +20,7 @@ import pytest
 from engine.case import Case
 from engine.cli import main
 from engine.cli.output import UnusableFolderError, check_output_folder, complete_or_nothing
+from engine.data.dicom_series import find_series
 from engine.data.images import read_labels, write_volume
 from engine.data.phantom.make import Phantom
 from engine.data.phantom.spec import PhantomSpec
@@ -29,6 +30,7 @@ from engine.geometry import from_spacing
 from engine.progress import OnProgress
 from engine.volume import LabelMap, Volume
 
+_NAMES = {1: "pancreas", 2: "lesion"}
 _GEOMETRY = from_spacing((4, 6, 8), (3.0, 1.5, 1.0), (10.0, -20.0, 30.0))
 
 
@@ -56,7 +58,7 @@ def _predict(case: Case, *_args: object, on_progress: OnProgress, **_named: obje
     return Prediction(
         case_id=case.case_id,
         system="starter",
-        labels=LabelMap(labels, {1: "pancreas", 2: "lesion"}, case.volume.geometry),
+        labels=LabelMap(labels, _NAMES, case.volume.geometry),
         findings=(_finding(),),
         subtype_probabilities=(0.7, 0.2, 0.1),
         seconds={"infer": 1.5, "measure": 0.5},
@@ -109,7 +111,7 @@ def test_predict_writes_labels_on_the_grid_of_the_scan(ct: Path, tmp_path: Path)
 
     assert main(["predict", str(ct), "--out", str(out)]) == 0
 
-    labels = read_labels(out / "labels.nii.gz", {1: "pancreas", 2: "lesion"})
+    labels = read_labels(out / "labels.nii.gz", _NAMES)
     assert sorted(file.name for file in out.iterdir()) == [
         "findings.json",
         "labels.nii.gz",
@@ -304,8 +306,14 @@ def test_systems_say_what_they_are(capsys: pytest.CaptureFixture[str]) -> None:
 
 def _phantom_of(spec: PhantomSpec) -> Phantom:
     voxels = np.zeros(_GEOMETRY.shape, dtype=np.int16)
-    labels = LabelMap(np.ones(_GEOMETRY.shape, dtype=np.uint8), {1: "pancreas"}, _GEOMETRY)
-    case = Case(f"phantom_{spec.seed}", Volume(voxels, _GEOMETRY), labels, subtype=spec.subtype)
+    labels = LabelMap(np.ones(_GEOMETRY.shape, dtype=np.uint8), _NAMES, _GEOMETRY)
+    case = Case(
+        f"phantom_{spec.seed}",
+        Volume(voxels, _GEOMETRY),
+        labels,
+        annotated=frozenset(_NAMES.values()),
+        subtype=spec.subtype,
+    )
     return Phantom(spec, case, labels, {})
 
 
@@ -325,8 +333,31 @@ def test_phantoms_come_with_labels_and_what_they_were_made_from(tmp_path: Path) 
     assert [spec["subtype"] for spec in specs] == [0, 1, 2, None, 0]
     assert {spec["slice_thickness_mm"] for spec in specs} == {4.0}
     assert len({spec["seed"] for spec in specs}) == 5
-    labels = read_labels(cases[0] / "labels.nii.gz", {1: "pancreas"})
+    labels = read_labels(cases[0] / "labels.nii.gz", _NAMES)
     assert labels.geometry.is_same_as(_GEOMETRY)
+
+
+@pytest.mark.usefixtures("quick_phantoms")
+def test_phantoms_as_dicom_are_one_series_a_case(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    assert main(["phantom", "--out", str(out), "--cases", "2", "--format", "dicom"]) == 0
+
+    for case in out.iterdir():
+        (series,) = find_series(case / "series")
+        assert series.num_slices == _GEOMETRY.shape[0]
+        assert (case / "labels.nii.gz").exists()
+
+
+@pytest.mark.usefixtures("quick_phantoms")
+def test_phantoms_as_a_data_set_come_with_their_subtypes(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    assert main(["phantom", "--out", str(out), "--cases", "4", "--format", "dataset"]) == 0
+
+    rows = (out / "subtypes.csv").read_text().splitlines()
+    assert [row.split(",")[1] for row in rows] == ["subtype", "0", "1", "2", ""]
+    assert len(list((out / "imagesTr").iterdir())) == 4
 
 
 @pytest.mark.usefixtures("quick_phantoms")
