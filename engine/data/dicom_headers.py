@@ -14,7 +14,7 @@ from typing import Any
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.uid import (
     CTImageStorage,
@@ -34,6 +34,7 @@ BROKEN_FILE = (
     ArithmeticError,
     AssertionError,
     AttributeError,
+    BytesLengthException,
     EOFError,
     InvalidDicomError,
     LookupError,
@@ -54,7 +55,7 @@ _IMAGE_CLASSES = (
 )
 
 _TAGS = [
-    *("SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "StudyDate"),
+    *("SpecificCharacterSet", "ImageType", "SOPClassUID", "StudyDate"),
     *("AcquisitionDateTime", "AcquisitionTime", "ContentTime", "Modality", "StudyDescription"),
     *("SeriesDescription", "PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
     *("ContrastBolusAgent", "SliceThickness", "KVP", "XRayTubeCurrent", "ConvolutionKernel"),
@@ -74,7 +75,6 @@ class Frame:
     Args:
         path: The file.
         number: Which picture of the file, from 0.
-        sop_uid: SOPInstanceUID; empty where the file does not say.
         instance_number: The position in the series as numbered by the scanner.
         shape: Number of (rows, columns).
         position_mm: (x, y, z) LPS of the centre of the first pixel.
@@ -89,7 +89,6 @@ class Frame:
 
     path: Path
     number: int
-    sop_uid: str
     instance_number: int
     shape: tuple[int, int]
     position_mm: tuple[float, ...] | None
@@ -235,7 +234,6 @@ def _frame(groups: _Groups, path: Path, number: int, shape: tuple[int, int]) -> 
     return Frame(
         path=path,
         number=number,
-        sop_uid=text(groups.levels[-1], "SOPInstanceUID"),
         instance_number=_integer(groups.levels[-1], "InstanceNumber") or 0,
         shape=shape,
         position_mm=groups.numbers("ImagePositionPatient", "PlanePositionSequence", 3),
