@@ -163,10 +163,12 @@ def icon(name: str, colour: str = "#c9d3df") -> QIcon:
     import qtawesome  # loads fonts: not needed where the theme is only asked for colours
 
     try:
-        return qtawesome.icon(f"mdi6.{name}", color=colour, color_disabled="#4b5563")
-    except (KeyError, OSError, ValueError, qtawesome.iconic_font.FontError) as error:
+        # Asked first because qtawesome.icon raises a bare Exception.
+        qtawesome.charmap(f"mdi6.{name}")
+    except (KeyError, OSError) as error:
         log.warning("No icon '%s': %s", name, error)
         return _plain_icon(colour)
+    return qtawesome.icon(f"mdi6.{name}", color=colour, color_disabled="#4b5563")
 
 
 def app_icon() -> QIcon:

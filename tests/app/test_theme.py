@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+
+from app import theme
+
+
+@pytest.mark.parametrize(
+    ("text", "ground"),
+    [
+        (theme.TEXT, theme.PANEL),
+        (theme.TEXT, theme.RAISED),
+        (theme.QUIET_TEXT, theme.PANEL),
+        (theme.QUIET_TEXT, theme.BACKGROUND),
+        (theme.RESEARCH, theme.BACKGROUND),
+        (theme.PICTURE_QUIET_TEXT, theme.PICTURE),
+        (theme.ON_WARNING, theme.WARNING),
+        (theme.ON_ACCENT, theme.ACCENT),
+        (theme.ERROR, theme.PANEL),
+    ],
+)
+def test_text_stands_out_from_its_ground(text, ground):
+    assert theme.contrast(text, ground) >= 4.5
+
+
+@pytest.mark.parametrize("name", ["axial", "coronal", "sagittal", "volume"])
+def test_pane_colours_are_readable_on_the_strip(name):
+    assert theme.contrast(theme.pane_colour(name).name(), theme.BACKGROUND) >= 4.5
+
+
+def test_contrast_is_that_of_wcag():
+    assert theme.contrast("#000000", "#ffffff") == pytest.approx(21.0)
+
+
+def test_a_structure_always_has_the_same_colour_and_the_lesion_is_not_the_pancreas():
+    assert theme.structure_colour("gallbladder") == theme.structure_colour("gallbladder")
+    assert theme.structure_colour("lesion") != theme.structure_colour("pancreas")
+
+
+def test_icons_are_drawn_and_a_missing_one_becomes_a_dot(qapp, caplog):
+    assert not theme.icon("folder-open-outline").isNull()
+    assert not theme.icon("there-is-no-such-icon").pixmap(16, 16).isNull()
+    assert "there-is-no-such-icon" in caplog.text
+
+
+def test_the_application_has_an_icon(qapp):
+    assert not theme.app_icon().pixmap(32, 32).isNull()
