@@ -19,3 +19,13 @@ def test_data() -> Path:
     if not (folder / "README.md").exists():
         pytest.skip("The test CTs are missing; set ISLET_TEST_DATA to their folder.")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _private_folders(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keep what tests remember out of the home folder."""
+    base = tmp_path_factory.getbasetemp() / "home"
+    for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(name, str(base / name.lower()))
