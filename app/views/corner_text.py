@@ -86,8 +86,8 @@ def place(corners: Corners, pane: QRectF, metrics: QFontMetrics, keep_free: floa
         metrics: Of the font they are drawn in.
         keep_free: Width in the middle of the bottom edge that the scale bar needs.
     """
-    # The letters in the middle of the left and right edges need the height of two lines.
-    room = max(1, int((pane.height() / 2 - MARGIN - LINE) / LINE))
+    # A quarter of the height for each corner leaves half of it to the picture and the letters.
+    room = max(2, int(pane.height() / 4 / LINE))
     placed: list[Placed] = []
     for lines, at_bottom, at_right in (
         (corners.top_left, False, False),

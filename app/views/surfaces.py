@@ -23,7 +23,7 @@ from engine.volume import LabelMap, Volume
 BODY, BONE = "body", "bone"
 
 # ours: coarse enough for a quick mesh, fine enough to know a rib from a vertebra
-_CONTEXT_MM = {BODY: 4.5, BONE: 2.5}
+_CONTEXT_MM = {BODY: 7.0, BONE: 3.5}
 _BODY_HU = -300.0
 _BONE_HU = 220.0
 _SMALLEST_BONE_MM3 = 3000.0

@@ -155,8 +155,9 @@ class VolumeView(QWidget):
 
     def set_layers(self, layers: tuple[Layer, ...]) -> None:
         """Show and hide structures as their layers say."""
-        self._layers = layers
-        self._restyle()
+        if layers != self._layers:
+            self._layers = layers
+            self._restyle()
 
     def set_cursor(self, position_mm: Position) -> None:
         """Mark the position of the crosshair."""
