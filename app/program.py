@@ -185,6 +185,10 @@ class Program(QObject):
         self.store.update(replace(self.store.settings, system=name))
 
     def _on_closing(self) -> None:
+        # From here on a message would wait for a reader who has left.
+        sys.excepthook = sys.__excepthook__
+        # The stack tells of its own end, when nobody is left to hear it.
+        self.session.undo_stack.blockSignals(True)
         self.opener.cancel()
         self.tasks.close()
         self.engine.shutdown()
