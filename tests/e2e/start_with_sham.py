@@ -21,4 +21,6 @@ def start(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(start(sys.argv[1:]))
+    code = start(sys.argv[1:])
+    assert "torch" not in sys.modules, "the window's process loaded torch"
+    sys.exit(code)
