@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]
 Box = tuple[slice, slice, slice]
 
 STEP_MM = 1.5
@@ -19,7 +19,7 @@ class SmoothField:
 
     def __init__(
         self, rng: np.random.Generator, extent: tuple[Array, Array, Array], scale_mm: float
-    ):
+    ) -> None:
         self._scale_mm = scale_mm
         self._start = [float(axis[0]) - 2.0 * scale_mm for axis in extent]
         counts = [int((axis[-1] - axis[0]) / scale_mm) + 6 for axis in extent]
@@ -71,7 +71,7 @@ class Canvas:
         half_width_mm: tuple[float, float],
         z_range_mm: tuple[float, float],
         scale: tuple[float, float, float],
-    ):
+    ) -> None:
         half_x, half_y = half_width_mm
         self.x = np.arange(-half_x, half_x + STEP_MM, STEP_MM, dtype=np.float32)
         self.y = np.arange(-half_y, half_y + STEP_MM, STEP_MM, dtype=np.float32)

@@ -85,7 +85,7 @@ def _paint_solid(scene: Scene, site: Site, box: Box, free: Array) -> None:
 def _solid_level(scene: Scene) -> float:
     gland = scene.tissues["pancreas"]
     weak = scene.spec.phase == "unenhanced"
-    return gland - (scene.pick(10, 24) if weak else scene.pick(20, 62))
+    return gland - (scene.pick(10, 24) if weak else scene.pick(16, 56))
 
 
 def _paint_hypervascular(scene: Scene, site: Site, box: Box, free: Array) -> None:
@@ -94,14 +94,14 @@ def _paint_hypervascular(scene: Scene, site: Site, box: Box, free: Array) -> Non
     gland = scene.tissues["pancreas"]
     weak = {"arterial": 1.0, "venous": 0.75, "unenhanced": 0.5}[scene.spec.phase]
     texture = scene.canvas.texture(box, 3.0, 1.0)
-    if scene.rng.random() < 0.27:
+    if scene.rng.random() < 0.2:
         bright = gland + weak * scene.pick(22, 55)
         scene.paint(box, distance, bright + texture, "lesion", soft_mm=1.5)
         return
     # The rim is thin enough that the mean of rim and centre says little.
-    rim_mm = float(np.clip(scene.pick(0.17, 0.24) * site.radius_mm, 1.9, 3.6))
-    rim_hu = gland + weak * scene.pick(40, 80)
-    centre_hu = gland - (scene.pick(10, 45) if weak == 0.5 else scene.pick(45, 112))
+    rim_mm = float(np.clip(scene.pick(0.16, 0.23) * site.radius_mm, 1.9, 3.6))
+    rim_hu = gland + weak * scene.pick(36, 76)
+    centre_hu = gland - (scene.pick(10, 45) if weak == 0.5 else scene.pick(62, 132))
     scene.paint(box, distance, rim_hu + texture, "lesion", soft_mm=1.5)
     scene.paint(box, distance + np.float32(rim_mm), centre_hu + texture, "lesion", soft_mm=2.0)
 
@@ -138,7 +138,7 @@ def _fluid_level(scene: Scene) -> float:
     # Thick mucus and countless tiny cysts look as bright as a solid lesion.
     if scene.spec.phase == "unenhanced":
         return gland - scene.pick(14, 32)
-    return gland - scene.pick(34, 82)
+    return gland - scene.pick(26, 80)
 
 
 def _ball(scene: Scene, site: Site, box: Box, *, flat: float) -> Array:

@@ -84,7 +84,9 @@ def _paint_spleen(scene: Scene) -> None:
 def _paint_kidney(scene: Scene, side: float) -> None:
     z = (-24.0 if side > 0 else -36.0) + scene.pick(-8, 8)
     centre = np.array([side * 63.0, 50.0, z])
-    box = scene.canvas.box(tuple(centre - [42, 42, 72]), tuple(centre + [42, 42, 72]))
+    box = scene.canvas.box(
+        tuple(np.subtract(centre, [42, 42, 72])), tuple(np.add(centre, [42, 42, 72]))
+    )
     where = scene.canvas.coordinates(box)
     # Upper poles lean towards the spine.
     lean = type(where)(x=where.x + side * 0.22 * (where.z - z), y=where.y, z=where.z)
@@ -100,7 +102,8 @@ def _paint_kidney(scene: Scene, side: float) -> None:
     scene.paint(box, np.maximum(shape + 4.0, sinus), scene.tissues["fat"] + 12.0, "fat")
     if scene.rng.random() < 0.25:
         turn = scene.pick(-1.2, 1.2)
-        rim = centre + [side * 27 * np.cos(turn), 25 * np.sin(turn), scene.pick(-35, 35)]
+        aside = [side * 27 * np.cos(turn), 25 * np.sin(turn), scene.pick(-35, 35)]
+        rim = np.add(centre, aside)
         cyst = ellipsoid(lean, rim, [scene.pick(5.0, 17.0)] * 3)
         scene.paint(box, cyst, scene.pick(0, 22), "cyst")
 
@@ -108,6 +111,6 @@ def _paint_kidney(scene: Scene, side: float) -> None:
 def _paint_adrenal(scene: Scene, side: float) -> None:
     start = np.array([side * 36.0, 34.0, 30.0])
     for limb in (-1.0, 1.0):
-        end = start + [side * 12.0 + limb * 5.0, 14.0, -10.0]
+        end = np.add(start, [side * 12.0 + limb * 5.0, 14.0, -10.0])
         points = np.linspace(start, end, 16)
         scene.vessel(points, 2.6, "node", "adrenal")

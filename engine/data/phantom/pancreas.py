@@ -46,9 +46,9 @@ def draw_gland(scene: Scene) -> Gland:
     knots = np.linspace(0.0, 1.0, len(_RADII_MM))
     radii = np.asarray(_RADII_MM) * scene.rng.uniform(0.88, 1.12, len(knots))
     radii = np.interp(np.linspace(0.0, 1.0, _NUM_POINTS), knots, radii)
-    volume_ml = (
-        float(np.clip(scene.rng.normal(82, 14), 52, 112)) - max(scene.spec.age - 55, 0) * 0.4
-    )
+    # ours: 58 to 112 mL drawn; vessels and atrophy take their share.
+    shrunk_ml = max(scene.spec.age - 55.0, 0.0) * 0.4
+    volume_ml = float(np.clip(scene.rng.normal(84, 14) - shrunk_ml, 58, 112))
     step = np.linalg.norm(np.diff(centreline, axis=0), axis=1).mean()
     drawn_ml = float(np.pi * _HEIGHT * np.sum(radii**2) * step) / 1000.0
     radii *= np.sqrt(volume_ml / drawn_ml)

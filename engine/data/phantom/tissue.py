@@ -24,7 +24,7 @@ VALUE_OF = {name: value for value, name in STRUCTURES.items()}
 
 # ours: means near published values for multiphase abdominal CT; the spread is ours.
 _MEAN_HU = {
-    "pancreas": (100, 90, 40, 10), "liver": (68, 106, 55, 8), "spleen": (122, 118, 47, 9),
+    "pancreas": (103, 92, 41, 15), "liver": (68, 106, 55, 8), "spleen": (122, 118, 47, 9),
     "cortex": (165, 178, 32, 16), "medulla": (82, 150, 30, 14), "aorta": (300, 165, 42, 22),
     "cava": (95, 145, 40, 14), "portal": (135, 168, 41, 16), "artery": (275, 155, 42, 22),
     "muscle": (58, 63, 54, 5), "gut_wall": (80, 84, 40, 10), "fat": (-104, -104, -105, 5),

@@ -74,13 +74,13 @@ def paint_pancreatic_vessels(scene: Scene, gland: Gland) -> None:
 def _behind_gland(gland: Gland, *, back_mm: float, up_mm: float) -> np.ndarray:
     share = np.linspace(0.52, 0.98, 7)
     middle = gland.centreline_mm[(share * (len(gland.centreline_mm) - 1)).astype(int)]
-    return middle + [0.0, back_mm, up_mm]
+    return np.add(middle, [0.0, back_mm, up_mm])
 
 
 def _paint_mesentery(scene: Scene) -> None:
     for _ in range(8):
         root = np.array([scene.pick(-10, 6), scene.pick(-14, -4), scene.pick(-90, -35)])
-        end = root + [scene.pick(-60, 60), scene.pick(-45, -10), scene.pick(-40, 5)]
+        end = np.add(root, [scene.pick(-60, 60), scene.pick(-45, -10), scene.pick(-40, 5)])
         path = curve(scene.jitter(np.linspace(root, end, 4), 3.0), 70)
         tissue = "portal" if scene.rng.random() < 0.6 else "artery"
         scene.vessel(path, np.linspace(2.4, 1.1, 70), tissue, "arteries")
@@ -88,7 +88,10 @@ def _paint_mesentery(scene: Scene) -> None:
         centre = np.array([scene.pick(-40, 40), scene.pick(-20, 12), scene.pick(-50, 30)])
         if scene.canvas.structure_at(centre) == VALUE_OF["fat"]:
             scene.vessel(
-                np.array([centre, centre + [2, 1, 2]]), scene.pick(2.0, 4.0), "node", "lymph_node"
+                np.array([centre, np.add(centre, [2, 1, 2])]),
+                scene.pick(2.0, 4.0),
+                "node",
+                "lymph_node",
             )
 
 
