@@ -32,7 +32,8 @@ LOCALISER = System(
         losses=(Part("dice_ce"),),
         foreground_share=0.5,
     ),
-    inference=Inference(patch_shape=(48, 64, 80), step=0.5),
+    # ours: larger than in training, so that most abdomens are a single window
+    inference=Inference(patch_shape=(56, 80, 80), step=0.75),
     structures=("pancreas",),
 )
 

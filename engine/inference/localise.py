@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,9 @@ from scipy import ndimage
 
 from engine.data.prepare import Prepared, prepare, reorientation_of
 from engine.geometry import Geometry
+from engine.inference.body import body_region
 from engine.inference.memory import infer_within_memory
-from engine.inference.region import PLAUSIBLE_ML, Index, Region, full_region
+from engine.inference.region import PLAUSIBLE_ML, Index, Region
 from engine.progress import OnProgress, ignore_progress
 from engine.volume import Volume
 
@@ -33,23 +35,24 @@ _NOTHING_ML = 0.5
 def find_region(model: Model, volume: Volume, on_progress: OnProgress = ignore_progress) -> Region:
     """Return the region of `volume` to analyse at full resolution.
 
-    The whole scan where the system has no localiser, or where its localiser finds nothing. A
+    The whole patient where the system has no localiser, or where its localiser finds nothing. A
     region that is doubtful from the start (engine reference, section 4) is made wider at once.
     """
     margin_mm = model.system.inference.region_margin_mm
+    body = body_region(volume)
     if model.localiser is None or margin_mm is None:
-        return full_region(volume)
-    prepared = prepare(volume, model.localiser.system.preparation)
+        return body
+    prepared = prepare(body.volume, model.localiser.system.preparation)
     probabilities_KDHW = infer_within_memory(
         model.localiser, prepared, lambda _stage, done: on_progress("localise", done)
     )
     mask_DHW = probabilities_KDHW[0] < 0.5
     pieces, sizes_ml = _pieces(mask_DHW, prepared.geometry)
     if not len(sizes_ml) or sizes_ml[0] < _NOTHING_ML:
-        log.info("The localiser found nothing; the whole scan is analysed")
-        return full_region(volume)
+        log.info("The localiser found nothing; the whole patient is analysed")
+        return body
     parts = np.isin(pieces, 1 + np.flatnonzero(sizes_ml >= _PART_SHARE * sizes_ml[0]))
-    region = _around(parts, prepared, model, volume)
+    region = replace(_around(parts, prepared, model, volume), whole=body.whole)
     return region.wider() if _is_doubtful(sizes_ml) else region
 
 

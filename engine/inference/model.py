@@ -90,15 +90,25 @@ def load_model(system: System, device: str = "auto", weights: Path | None = None
 def save_model(
     system: System, main: MultitaskNetwork, localiser: MultitaskNetwork | None, path: Path
 ) -> None:
-    """Write the networks of `system` as one safetensors file, each tensor once."""
-    tensors = {f"main.{name}": tensor for name, tensor in canonical_state(main).items()}
+    """Write the networks of `system` as one safetensors file, each tensor once.
+
+    The trunks are rounded to half precision, finer than what they compute with; the subtype
+    head is kept whole.
+    """
+    tensors = _stored("main", main)
     if localiser is not None:
-        for name, tensor in canonical_state(localiser).items():
-            tensors[f"localiser.{name}"] = tensor
+        tensors |= _stored("localiser", localiser)
     about = {"format": _FORMAT, "system": system.name, "structures": json.dumps(system.structures)}
     part = path.with_suffix(".part")
     save_file(tensors, part, metadata=about)
     part.replace(path)
+
+
+def _stored(prefix: str, network: MultitaskNetwork) -> dict[str, Tensor]:
+    return {
+        f"{prefix}.{name}": tensor.half() if name.startswith("trunk.") else tensor
+        for name, tensor in canonical_state(network).items()
+    }
 
 
 def _assemble(system: System, state: dict[str, Tensor], device: torch.device, digest: str) -> Model:

@@ -13,6 +13,7 @@ from engine.inference.localise import find_region
 from engine.inference.measure import find_lesions
 from engine.inference.memory import infer_within_memory, peak_memory_bytes
 from engine.inference.model import Model, load_model
+from engine.inference.plausible import keep_one_organ
 from engine.inference.restore import to_scan
 from engine.inference.stages import StageClock
 from engine.progress import OnProgress, ignore_progress
@@ -61,6 +62,7 @@ def predict(
             prepared = prepare(region.volume, model.system.preparation)
         with clock.stage("infer"):
             outputs_KDHW = infer_within_memory(model, prepared, on_progress)
+            outputs_KDHW = keep_one_organ(outputs_KDHW, prepared)
         with clock.stage("restore"):
             labels, probabilities = to_scan(outputs_KDHW, prepared, region, model.system)
         if not region.is_doubtful(labels):

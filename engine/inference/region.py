@@ -27,6 +27,7 @@ class Region:
         stop: First (slice, row, column) beyond.
         margin: (slice, row, column) voxels around the pancreas the box was made with.
         widened: Whether the margin has been doubled already.
+        whole: First voxel inside and beyond of the part that holds the patient; None for all.
     """
 
     scan: Volume
@@ -34,12 +35,14 @@ class Region:
     stop: Index
     margin: Index = (0, 0, 0)
     widened: bool = False
+    whole: tuple[Index, Index] | None = None
 
     @property
     def route(self) -> str:
-        """Return "full" where the region is the whole scan, else "region"."""
-        is_full = self.start == (0, 0, 0) and self.stop == self.scan.geometry.shape
-        return "full" if is_full else "region"
+        """Return "full" where the region is the whole scan or patient, else "region"."""
+        bounds = self.start, self.stop
+        everything = (0, 0, 0), self.scan.geometry.shape
+        return "full" if bounds in (everything, self.whole) else "region"
 
     @property
     def slices(self) -> tuple[slice, slice, slice]:
@@ -54,9 +57,10 @@ class Region:
         return Volume(self.scan.voxels_hu[self.slices], geometry, self.scan.remarks)
 
     def wider(self) -> Region:
-        """Return the region to try when this one is doubtful: once wider, then the whole scan."""
+        """Return the region to try when this one is doubtful: once wider, then everything."""
         if self.widened:
-            return full_region(self.scan)
+            start, stop = self.whole or ((0, 0, 0), self.scan.geometry.shape)
+            return replace(self, start=start, stop=stop)
         return replace(self, **_grown(self, self.margin), widened=True)
 
     def is_doubtful(self, labels: LabelMap) -> bool:

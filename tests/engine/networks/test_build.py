@@ -30,7 +30,7 @@ def test_the_starter_gives_logits_of_every_class_at_the_resolution_of_its_input(
 
 
 def test_the_starter_fits_into_25_megabytes() -> None:
-    assert (num_parameters(build(STARTER)) + num_parameters(build(LOCALISER))) * 4 < 25e6
+    assert (num_parameters(build(STARTER)) + num_parameters(build(LOCALISER))) * 2 < 25e6
 
 
 def test_an_unknown_network_is_named_with_its_nearest_match() -> None:
@@ -50,14 +50,15 @@ def test_pooling_sees_only_what_the_weights_mark() -> None:
     assert float(pooled[0, 0]) == pytest.approx(7.0)
 
 
-def test_saved_weights_come_back_bit_for_bit(tmp_path: Path) -> None:
+def test_saved_weights_come_back_rounded_to_half_precision(tmp_path: Path) -> None:
     torch.manual_seed(0)
     main, localiser = build(_TINY_SYSTEM), build(replace(LOCALISER, network=_TINY))
     assert isinstance(main.subtype, SubtypeHead)
     save_model(_TINY_SYSTEM, main, localiser, tmp_path / "w.safetensors")
     loaded = load_model(_TINY_SYSTEM, "cpu", tmp_path / "w.safetensors")
     for name, tensor in canonical_state(main).items():
-        assert torch.equal(canonical_state(loaded.network)[name], tensor)
+        expected = tensor.half().float() if name.startswith("trunk.") else tensor
+        assert torch.equal(canonical_state(loaded.network)[name], expected)
     assert loaded.localiser is not None
     assert len(loaded.digest) == 64
 
