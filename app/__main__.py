@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EXIT_ERROR = 2
+_PICTURE_SIZE = (1600, 1000)
 
 
 class NoDisplayError(IsletError):
@@ -69,12 +70,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--analyse", action="store_true", help="look for lesions at once")
     parser.add_argument("--system", default="", help="which system looks")
     parser.add_argument("--screenshot", type=Path, help="write the window to this PNG and leave")
-    parser.add_argument("--size", default="1600x1000", help="size of the window, WxH")
+    parser.add_argument("--size", default="", help="size of the window, WxH")
     return parser
 
 
 def _open_window(options: argparse.Namespace) -> int:
-    size = _size(options.size)
+    size = _size(options.size) if options.size else None
     _choose_platform(for_picture=options.screenshot is not None)
     # Qt is loaded here, after the engine's role is ruled out and the platform is chosen.
     import platformdirs
@@ -85,16 +86,18 @@ def _open_window(options: argparse.Namespace) -> int:
     start_log(platformdirs.user_log_path("islet"))
     app = make_application()
     if options.screenshot is not None:
-        return _save_picture(app, options, size)
+        return _save_picture(app, options, size or _PICTURE_SIZE)
     return _show_window(app, options, size)
 
 
-def _show_window(app: QApplication, options: argparse.Namespace, size: tuple[int, int]) -> int:
+def _show_window(
+    app: QApplication, options: argparse.Namespace, size: tuple[int, int] | None
+) -> int:
     from app.program import Program
 
     program = Program()
     program.choose_system(options.system)
-    program.window.resize(*size)
+    program.place_window(size)
     program.catch_bugs()
     program.window.show()
     if program.accepts_research_use():
@@ -106,6 +109,7 @@ def _show_window(app: QApplication, options: argparse.Namespace, size: tuple[int
 
 def _save_picture(app: QApplication, options: argparse.Namespace, size: tuple[int, int]) -> int:
     from app.program import Program
+    from engine.report.findings_table import print_findings
 
     errors: list[IsletError] = []
     program = Program(show_error=errors.append, asks=False)
@@ -119,6 +123,8 @@ def _save_picture(app: QApplication, options: argparse.Namespace, size: tuple[in
     app.exec()
     for error in errors:
         _say(error)
+    if program.session.prediction is not None:
+        print_findings(program.session.prediction)
     return EXIT_ERROR if errors else 0
 
 

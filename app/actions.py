@@ -103,6 +103,8 @@ ACTIONS: tuple[Action, ...] = (
         hint="NIfTI, NRRD, MHA or one DICOM file",
     ),
     *(_recent_action(number) for number in range(1, 6)),
+    Action("series.previous", "Previous series", "PgUp", needs=_CASE, menu="File"),
+    Action("series.next", "Next series", "PgDown", needs=_CASE, menu="File", ends_group=True),
     Action("case.close", "Close case", "Ctrl+W", needs=_CASE, menu="File", ends_group=True),
     Action(
         "case.picture", "Save picture…", "Ctrl+Shift+P", "camera-outline", needs=_CASE,

@@ -40,6 +40,9 @@ def start_log(folder: Path) -> None:
     Where the folder cannot be written to, the program runs without a log.
     """
     root = logging.getLogger()
+    # A terminal goes on saying as much as it did before the log wanted more.
+    for other in root.handlers:
+        other.setLevel(max(other.level, root.level))
     root.setLevel(logging.INFO)
     try:
         folder.mkdir(parents=True, exist_ok=True)

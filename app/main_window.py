@@ -174,12 +174,17 @@ class MainWindow(QMainWindow):
 
     def _on_case_opened(self, case: Case | None) -> None:
         self.grid.show_case(case)
+        self._show_wait()
         self.grid.show_labels(case.labels if case is not None else None, is_ai=False)
         self.banner.show_case(case)
         self.findings.show_case(case)
         description = case.identity.series_description if case is not None else ""
         self._title.setText(description)
         self.refresh_facts()
+
+    def _show_wait(self) -> None:
+        if self._session.case is None and self.jobs.is_busy:
+            self.grid.show_notice("Opening…")
 
     def _on_prediction_shown(self, prediction: Prediction | None) -> None:
         if prediction is not None:
@@ -251,11 +256,15 @@ class MainWindow(QMainWindow):
     def begin_job(self, title: str) -> None:
         """Show that work has begun."""
         self.jobs.begin(title)
+        self._show_wait()
         self.refresh_facts()
 
     def end_job(self) -> None:
         """Show that it is over."""
         self.jobs.end()
+        if self._session.case is None:
+            # Nor does a first slice stay when the rest does not come.
+            self.grid.show_case(None)
         self.refresh_facts()
 
     def show_recents(self, recents: tuple[Path, ...]) -> None:

@@ -11,7 +11,15 @@ from pathlib import Path
 from types import TracebackType
 
 import platformdirs
-from PySide6.QtCore import QObject, Qt
+from PySide6.QtCore import (
+    QByteArray,
+    QMessageLogContext,
+    QObject,
+    QSize,
+    Qt,
+    QtMsgType,
+    qInstallMessageHandler,
+)
 from PySide6.QtWidgets import QApplication
 
 from app import theme
@@ -39,10 +47,14 @@ log = logging.getLogger(__name__)
 
 # For machines that start the window without a person, such as those that test it.
 _ACCEPTED = "ISLET_RESEARCH_USE_ACCEPTED"
+_FIRST_SIZE = QSize(1600, 1000)
+# Off screen nobody arranges windows, and Qt says so each time one has a smallest size.
+_NOISE = "This plugin does not support propagateSizeHints()"
 
 
 def make_application() -> QApplication:
     """Start Qt with the looks of Islet."""
+    qInstallMessageHandler(_say_without_noise)
     app = QApplication(["islet"])
     app.setApplicationName("Islet")
     app.setDesktopFileName("islet")
@@ -106,6 +118,15 @@ class Program(QObject):
         fallback = remembered if remembered in SYSTEMS else SYSTEMS.names()[0]
         self.session.choose_system(name or fallback)
 
+    def place_window(self, size: tuple[int, int] | None) -> None:
+        """Give the window `size` (width, height), or the place and size it had last."""
+        remembered = QByteArray(self.store.settings.window_geometry)
+        if size is not None:
+            self.window.resize(*size)
+        elif not self.window.restoreGeometry(remembered):
+            room = self.window.screen().availableSize()
+            self.window.resize(_FIRST_SIZE.boundedTo(room))
+
     def perform(self, action_id: str) -> None:
         """Do what the action called `action_id` stands for."""
         self._verbs[action_id]()
@@ -163,6 +184,8 @@ class Program(QObject):
             **self.looker.verbs(),
             **self.server.verbs(),
             "job.cancel": self._cancel_job,
+            "series.previous": lambda: self._step_series(-1),
+            "series.next": lambda: self._step_series(1),
         }
 
     def _connect(self) -> None:
@@ -172,19 +195,36 @@ class Program(QObject):
         window.series.source_requested.connect(self._open_series)
         window.closing.connect(self._on_closing)
         window.show_recents(self.store.settings.recents)
+        window.systems.system_requested.connect(self._remember_system)
         self.session.system_chosen.connect(self._on_system_chosen)
 
     def _open_series(self, source: object) -> None:
         self.opener.open_source(source, self.window.series.list.sources)  # type: ignore[arg-type]
 
+    def _step_series(self, step: int) -> None:
+        neighbour = self.window.series.list.neighbour(step)
+        if neighbour is not None:
+            self._open_series(neighbour)
+
     def _cancel_job(self) -> None:
         self.opener.cancel()
         self.analyser.cancel()
 
-    def _on_system_chosen(self, name: str) -> None:
+    def _remember_system(self, name: str) -> None:
+        # Only a choice in the window lasts: one on the command line is for this time.
         self.store.update(replace(self.store.settings, system=name))
 
+    def _on_system_chosen(self, name: str) -> None:
+        if self.window.systems.can_analyse(name):
+            self.engine.warm(name)
+
+    def _remember_place(self) -> None:
+        if self._asks:
+            geometry = bytes(self.window.saveGeometry().data())
+            self.store.update(replace(self.store.settings, window_geometry=geometry))
+
     def _on_closing(self) -> None:
+        self._remember_place()
         # From here on a message would wait for a reader who has left.
         sys.excepthook = sys.__excepthook__
         # The stack tells of its own end, when nobody is left to hear it.
@@ -209,3 +249,8 @@ class Program(QObject):
             return
         self._report(error)
         self.window.close()
+
+
+def _say_without_noise(_kind: QtMsgType, _context: QMessageLogContext, message: str) -> None:
+    if message != _NOISE:
+        sys.stderr.write(f"{message}\n")

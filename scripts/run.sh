@@ -18,8 +18,5 @@ fi
 echo "There is no display here, so the same view is written as a picture, islet.png."
 unset DISPLAY WAYLAND_DISPLAY
 export QT_QPA_PLATFORM=offscreen
-results=$(mktemp -d)
-trap 'rm -rf "$results"' EXIT
-.venv/bin/islet predict "$sample" --system starter --out "$results/findings"
 .venv/bin/islet view "$sample" --analyse --system starter --screenshot islet.png --size 1600x1000
 echo "Wrote islet.png."

@@ -21,6 +21,9 @@ MOUSE = (
     ("3D: left, middle, right drag", "Turn, pan, zoom"),
 )
 
+# Qt's own key, which no action stands for.
+_NEXT_PANE = ("Tab", "Next pane, then the panels")
+
 
 class KeysDialog(FramedDialog):
     """Every key, grouped as in the menus, and the mouse."""
@@ -32,7 +35,8 @@ class KeysDialog(FramedDialog):
         sheets = [_keys_of(("File", "Edit")), _keys_of(("View",)), _keys_of(("Findings", "Help"))]
         for sheet in sheets:
             columns.addWidget(sheet, 0, Qt.AlignmentFlag.AlignTop)
-        _append_mouse(sheets[2])
+        _append(sheets[1], "Panes", (_NEXT_PANE,))
+        _append(sheets[2], "Mouse", MOUSE)
         self.body.addLayout(columns)
 
 
@@ -59,11 +63,11 @@ def _keys_of(menus: tuple[str, ...]) -> QWidget:
     return sheet
 
 
-def _append_mouse(sheet: QWidget) -> None:
+def _append(sheet: QWidget, title: str, rows: tuple[tuple[str, str], ...]) -> None:
     grid = sheet.layout()
     assert isinstance(grid, QGridLayout)
-    grid.addWidget(parts.heading("Mouse"), grid.rowCount(), 0, 1, 2)
-    for gesture, meaning in MOUSE:
+    grid.addWidget(parts.heading(title), grid.rowCount(), 0, 1, 2)
+    for gesture, meaning in rows:
         _add(grid, gesture, meaning)
 
 

@@ -65,9 +65,10 @@ class JobsBar(QWidget):
             remaining_s: Of the whole job, in seconds; None where it is not known.
         """
         self._stage.setText(stage.replace("_", " ").capitalize())
-        self._progress.setRange(0, 100)
+        # A stage that has told nothing but its name is busy, not at zero.
+        self._progress.setRange(0, 100 if fraction > 0 else 0)
         self._progress.setValue(round(fraction * 100))
-        self._percent.setText(f"{fraction:.0%}")
+        self._percent.setText(f"{fraction:.0%}".replace("%", " %") if fraction > 0 else "")
         self._remaining.setText(remaining_text(remaining_s))
 
     def end(self) -> None:

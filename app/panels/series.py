@@ -45,6 +45,12 @@ class SeriesList(QListWidget):
         number = self.currentRow()
         return self.sources[number] if 0 <= number < len(self.sources) else None
 
+    def neighbour(self, step: int) -> Source | None:
+        """Return the series `step` rows below the marked one, if it can be opened."""
+        number = self.currentRow() + step
+        inside = self.currentRow() >= 0 and 0 <= number < len(self.sources)
+        return self.sources[number] if inside and can_open(self.sources[number]) else None
+
 
 class SeriesPanel(QWidget):
     """The strip of series beside the panes."""

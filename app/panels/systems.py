@@ -38,7 +38,7 @@ class SystemsPanel(QWidget):
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         for name, system in self._systems.items():
-            self.choice.addItem(self._dot(name), system.title, name)
+            self.choice.addItem(self._dot(name), self._entry(system), name)
         self.choice.activated.connect(
             lambda index: self.system_requested.emit(self.choice.itemData(index))
         )
@@ -63,6 +63,9 @@ class SystemsPanel(QWidget):
     def can_analyse(self, name: str) -> bool:
         """Return whether the system called `name` has weights."""
         return name in self._facts and self._facts[name].has_weights
+
+    def _entry(self, system: System) -> str:
+        return system.title if self.can_analyse(system.name) else f"{system.title} – no weights"
 
     def _dot(self, name: str) -> QIcon:
         has_weights = self._facts[name].has_weights

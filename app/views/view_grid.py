@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtGui import QCloseEvent, QImage
+from PySide6.QtCore import QEvent, QObject, QPoint, Qt, Signal
+from PySide6.QtGui import QCloseEvent, QFocusEvent, QImage
 from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 
 from app import theme
@@ -17,6 +17,7 @@ from engine.finding import Finding
 from engine.volume import LabelMap, Volume
 
 _PANES = (*PLANES, "volume")
+_BY_TAB = (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason)
 
 # Per layout: pane -> (row, column, rows, columns).
 LAYOUTS = {
@@ -81,6 +82,13 @@ class ViewGrid(QWidget):
             view.show_volume(volume, case, notice)
         self._volume_view.show_case(case)
         self._show_warning(volume)
+
+    def show_notice(self, notice: str) -> None:
+        """Show nothing but `notice`, e.g. that a case is being opened."""
+        for view in self._planes.values():
+            view.show_volume(None, None, notice)
+        self._volume_view.show_case(None)
+        self._show_warning(None)
 
     def show_first_look(self, volume: Volume) -> None:
         """Show a single slice while the rest is being read."""
@@ -182,6 +190,7 @@ class ViewGrid(QWidget):
             pane.finding_requested.connect(self.finding_requested)
             pane.maximise_requested.connect(lambda name=name: self._toggle_maximised(name))
             pane.activated.connect(lambda name=name: self.set_active_view(name))
+            pane.installEventFilter(self)
 
     def _toggle_maximised(self, name: str) -> None:
         self.maximise(None if self._maximised == name else name)
@@ -218,6 +227,12 @@ class ViewGrid(QWidget):
         x, y, z = (f"{value:.1f}".replace("-", "−") for value in probe.position_mm)
         hu = f"   {hu_text(probe.hu)} HU" if probe.hu is not None else ""
         self.status_changed.emit(f"x {x}  y {y}  z {z} mm{hu}")
+
+    def eventFilter(self, pane: QObject, event: QEvent) -> bool:
+        """Let the Tab key choose the pane that keys act on."""
+        if isinstance(event, QFocusEvent) and event.reason() in _BY_TAB and event.gotFocus():
+            self.set_active_view(next(name for name, own in self._panes.items() if own is pane))
+        return False
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Give the graphics memory back."""

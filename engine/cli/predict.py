@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from engine.case import Case
 from engine.cli.console import notes, results, say_json
@@ -16,6 +15,7 @@ from engine.cli.output import check_output_folder, complete_or_nothing
 from engine.cli.progress import with_progress
 from engine.finding import Prediction
 from engine.progress import OnProgress
+from engine.report.findings_table import print_findings
 
 if TYPE_CHECKING:
     from engine.system import System
@@ -42,7 +42,7 @@ def predict(
     if as_json:
         say_json(findings)
     else:
-        _show(prediction)
+        print_findings(prediction, results)
         notes.print(f"Wrote labels.nii.gz, findings.json and run.json to {out}.", soft_wrap=True)
 
 
@@ -70,23 +70,3 @@ def _write(out: Path, case: Case, prediction: Prediction) -> dict[str, Any]:
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-
-
-def _show(prediction: Prediction) -> None:
-    if not prediction.findings:
-        results.print("No lesion was found.")
-        return
-    table = Table("Finding", "Probability", "Centre (x, y, z) mm", "mL", "Long × short mm", "HU")
-    for finding in prediction.findings:
-        table.add_row(
-            finding.finding_id,
-            f"{finding.probability:.0%}",
-            ", ".join(f"{value:.0f}" for value in finding.centre_mm),
-            f"{finding.volume_mm3 / 1000:.2f}",
-            f"{finding.longest_diameter_mm:.1f} × {finding.short_axis_mm:.1f}",
-            f"{finding.mean_hu:.0f} ± {finding.sd_hu:.0f}",
-        )
-    results.print(table)
-    if prediction.subtype_probabilities:
-        shares = enumerate(prediction.subtype_probabilities)
-        results.print("Subtype " + ", ".join(f"{i}: {share:.0%}" for i, share in shares))

@@ -19,9 +19,6 @@ from engine.finding import Review
 from engine.volume import Remark
 from tests.app.make import make_case, make_prediction
 
-# The offscreen platform has no window manager to tell the sizes to.
-pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints")
-
 
 class FakeGrid(QWidget):
     """Panes that only remember what they were asked to show."""
@@ -36,8 +33,8 @@ class FakeGrid(QWidget):
     def __init__(self) -> None:
         super().__init__()
         for name in (
-            "show_case", "show_first_look", "show_labels", "show_findings", "set_cursor",
-            "set_window", "set_layers",
+            "show_case", "show_notice", "show_first_look", "show_labels", "show_findings",
+            "set_cursor", "set_window", "set_layers",
         ):  # fmt: skip
             setattr(self, name, Mock())
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)

@@ -11,7 +11,6 @@ from app.panels.findings import FindingsPanel, density_text, size_text
 from engine.finding import Review
 from tests.app.make import make_case, make_finding, make_prediction
 
-pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints")
 _SUBTYPES = ("hypodense solid", "arterially enhancing", "cystic")
 
 

@@ -18,7 +18,6 @@ from app.session import Layer
 from engine.catalogue import SYSTEMS
 from tests.app.make import make_source
 
-pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints")
 _LAYERS = (Layer("pancreas"), Layer("lesion"))
 _STARTER = SYSTEMS.get("starter")
 
@@ -64,7 +63,7 @@ def test_the_job_bar_says_stage_share_and_time_left(qtbot: QtBot) -> None:
     bar.begin("Finding lesions")
     bar.show_progress("sliding_window", 0.42, 31.0)
     assert bar.is_busy
-    assert bar.text == "Finding lesions Sliding window 42% about 30 s left"
+    assert bar.text == "Finding lesions Sliding window 42 % about 30 s left"
     with qtbot.waitSignal(bar.cancel_requested):
         bar.cancel_button.click()
     bar.end()
