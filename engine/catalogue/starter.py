@@ -57,7 +57,7 @@ STARTER = System(
         # ours: 96 x 96 x 120 mm, the largest lesion with its surroundings
         patch_shape=(48, 64, 80),
         batch_size=1,
-        epochs=120,  # ours: the loss had levelled off
+        epochs=80,  # ours: the loss had levelled off
         steps_per_epoch=50,
         optimiser=Part("adamw", {"lr": 1e-3, "weight_decay": 1e-2}),
         losses=(Part("dice_ce"), Part("subtype_ce")),

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from engine.cli.benchmark import benchmark
 from engine.cli.console import CANCELLED_CODE, ERROR_CODE, say_error
 from engine.cli.evaluate import evaluate
 from engine.cli.phantom import phantom
@@ -31,6 +32,7 @@ app.command(rich_help_panel="Analyse")(systems)
 app.command(rich_help_panel="Make data")(phantom)
 app.command(rich_help_panel="Train")(train)
 app.command(rich_help_panel="Train")(evaluate)
+app.add_typer(benchmark, name="benchmark", rich_help_panel="Measure")
 
 
 def main(argv: list[str] | None = None) -> int:
