@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from engine.system import System
 
 _REPORT_BYTES = 5_000_000
-_NAMES = {1: "pancreas", 2: "lesion"}
 
 
 def evaluate(
@@ -73,13 +72,9 @@ def _evaluate(
 
 
 def _cases(data: Path, tell: OnProgress) -> Iterator[Case]:
-    from engine.case import Case
-    from engine.data.images import read_image, read_labels
-    from engine.data.store import case_ids, read_subtypes
+    from engine.data.datasets import find_entries
 
-    ids, subtypes = case_ids(data), read_subtypes(data)
-    for number, case_id in enumerate(ids):
-        tell("evaluate", number / len(ids))
-        volume = read_image(data / "imagesTr" / f"{case_id}_0000.nii.gz")
-        labels = read_labels(data / "labelsTr" / f"{case_id}.nii.gz", _NAMES)
-        yield Case(case_id, volume, labels, frozenset(_NAMES.values()), subtypes.get(case_id))
+    entries = find_entries(data)
+    for number, entry in enumerate(entries):
+        tell("evaluate", number / len(entries))
+        yield entry.read()

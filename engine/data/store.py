@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,24 +82,6 @@ def read_store(folder: Path) -> tuple[StoredCase, ...]:
         for path in sorted(folder.glob("*.npz"))
         if not path.name.endswith(".part.npz")
     )
-
-
-def read_subtypes(dataset: Path) -> dict[str, int | None]:
-    """Return the subtype of every case of a data set from its `subtypes.csv`.
-
-    An empty field is a healthy case.
-    """
-    with (dataset / "subtypes.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return {row["case"]: int(row["subtype"]) if row["subtype"] else None for row in rows}
-
-
-def case_ids(dataset: Path) -> tuple[str, ...]:
-    """Return the training cases of an nnU-Net raw data set that have both image and label."""
-    described = json.loads((dataset / "dataset.json").read_text(encoding="utf-8"))
-    ending = described.get("file_ending", ".nii.gz")
-    names = (path.name.removesuffix(ending) for path in sorted((dataset / "labelsTr").iterdir()))
-    return tuple(n for n in names if (dataset / "imagesTr" / f"{n}_0000{ending}").exists())
 
 
 def _read_case(path: Path) -> StoredCase:

@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from engine.data.images import read_image, read_labels
-from engine.data.store import StoredCase, case_ids, read_store, read_subtypes, write_case
-from engine.errors import IsletError
+from engine.data.datasets import find_entries
+from engine.data.store import StoredCase, read_store, write_case
 from engine.inference.classify import case_features
 from engine.inference.device import choose_precision
 from engine.inference.model import save_model
@@ -28,19 +27,8 @@ from engine.training.subtype import FittedHead, fit_head
 log = logging.getLogger(__name__)
 
 _CPU = torch.device("cpu")
-_NAMES = {1: "pancreas", 2: "lesion"}
 
 OnEpoch = Callable[[str, EpochRecord], None]
-
-
-class NoCasesError(IsletError):
-    """A data set without a single usable case."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The data set has no case with both an image and a label map.",
-            remedy="Check imagesTr and labelsTr; 'islet phantom' makes an example data set.",
-        )
 
 
 def train_system(
@@ -89,24 +77,23 @@ def prepare_store(
     """Prepare every case of `dataset` for `system` that `store` does not hold yet.
 
     Raises:
-        NoCasesError: If there is none.
+        DatasetError: If the folder is no data set.
     """
-    subtypes = read_subtypes(dataset)
-    ids = case_ids(dataset)
-    if not ids:
-        raise NoCasesError
-    for number, case_id in enumerate(ids):
-        on_progress("prepare", number / len(ids))
-        if (store / f"{case_id}.npz").exists():
+    entries = find_entries(dataset)
+    for number, entry in enumerate(entries):
+        on_progress("prepare", number / len(entries))
+        if (store / f"{entry.case_id}.npz").exists():
             continue
+        case = entry.read()
+        assert case.labels is not None, "an entry has labels"
         write_case(
             store,
-            case_id,
-            read_image(dataset / "imagesTr" / f"{case_id}_0000.nii.gz"),
-            read_labels(dataset / "labelsTr" / f"{case_id}.nii.gz", _NAMES),
+            case.case_id,
+            case.volume,
+            case.labels,
             system.preparation,
             num_structures=len(system.structures),
-            subtype=subtypes.get(case_id),
+            subtype=case.subtype,
         )
     on_progress("prepare", 1.0)
 
