@@ -58,23 +58,18 @@ def evaluate(
 def _evaluate(
     system: System, data: Path, weights: Path | None, device: str, tell: OnProgress
 ) -> Evaluation:
+    from engine.data.datasets import find_entries
     from engine.evaluation.evaluate import evaluate as compare_all
     from engine.inference.model import load_model
     from engine.inference.predict import predict
 
+    entries = find_entries(data)
     model = load_model(system, device, weights)
 
     def pairs() -> Iterator[tuple[Case, Prediction]]:
-        for case in _cases(data, tell):
+        for number, entry in enumerate(entries):
+            tell("evaluate", number / len(entries))
+            case = entry.read()
             yield case, predict(case, model)
 
     return compare_all(pairs(), num_subtypes=len(system.subtypes))
-
-
-def _cases(data: Path, tell: OnProgress) -> Iterator[Case]:
-    from engine.data.datasets import find_entries
-
-    entries = find_entries(data)
-    for number, entry in enumerate(entries):
-        tell("evaluate", number / len(entries))
-        yield entry.read()

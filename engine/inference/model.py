@@ -98,7 +98,8 @@ def save_model(
     tensors = _stored("main", main)
     if localiser is not None:
         tensors |= _stored("localiser", localiser)
-    about = {"format": _FORMAT, "system": system.name, "structures": json.dumps(system.structures)}
+    # One entry: safetensors writes several in any order, and the digest would change.
+    about = {"islet": json.dumps({"format": _FORMAT, "system": system.name})}
     part = path.with_suffix(".part")
     save_file(tensors, part, metadata=about)
     part.replace(path)
@@ -126,11 +127,11 @@ def _read(system: System, path: Path) -> dict[str, Tensor]:
         raise WeightsError(system.name, "are not installed")
     try:
         with safe_open(path, framework="pt") as file:
-            about = file.metadata() or {}
+            about = json.loads((file.metadata() or {}).get("islet", "{}"))
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(system.name, "are damaged") from error
-    if about.get("format") != _FORMAT or about.get("system") != system.name:
+    if about != {"format": _FORMAT, "system": system.name}:
         raise WeightsError(system.name, "belong to another system")
     return state
 
