@@ -34,6 +34,9 @@ PICTURE_QUIET_TEXT = "#a9b6c4"
 LETTER = "#ffffff"
 REJECTED = "#8d99a6"
 SELECTED = "#ffffff"
+TAG_GROUND = "#cd080b0f"  # alpha first: the picture stays visible through it
+GROUND_LOW, GROUND_HIGH = "#05070a", "#161d26"
+"""Ends of the gradient behind the three-dimensional view."""
 
 SPACING = 8
 GAP = 2

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from engine.geometry import Geometry
+
 VIEW_ANGLE_DEG = 30.0
 _DEG_PER_PX = 0.5
 _NEAREST_MM, _FARTHEST_MM = 10.0, 3000.0
@@ -104,3 +106,19 @@ class Camera:
         """Return the same focus and zoom seen from a side of `PRESETS`."""
         azimuth, elevation = PRESETS[name]
         return replace(self, azimuth_deg=azimuth, elevation_deg=elevation)
+
+
+def whole_view(geometry: Geometry) -> Camera:
+    """Return the camera that sees a whole grid, a little from the right and above."""
+    ends = geometry.to_patient([[0, 0, 0], [n - 1 for n in geometry.shape]])
+    x, y, z = ends.mean(axis=0)
+    extent = np.abs(ends[1] - ends[0])
+    height = float(max(extent[2] * 1.25, extent[0] * 0.75, 50.0))
+    return Camera(-20.0, 12.0, (float(x), float(y), float(z)), height)
+
+
+def focused(
+    camera: Camera, focus_mm: tuple[float, float, float], height_mm: float | None = None
+) -> Camera:
+    """Return the camera with (x, y, z) LPS in its middle, in another height if one is given."""
+    return replace(camera, focus_mm=focus_mm, height_mm=height_mm or camera.height_mm)

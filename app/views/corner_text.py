@@ -116,6 +116,17 @@ def paint_corners(painter: QPainter, corners: Corners, pane: QRectF, keep_free: 
         edged_text(painter, item.rect, align | Qt.AlignmentFlag.AlignVCenter, item.text, colour)
 
 
+def occupied(corners: Corners, pane: QRectF, keep_free: float) -> list[QRectF]:
+    """Return where `paint_corners` writes."""
+    metrics = QFontMetrics(theme.picture_font(_FONT_PX))
+    rects = []
+    for item in place(corners, pane, metrics, keep_free):
+        width = min(item.rect.width(), metrics.horizontalAdvance(item.text))
+        left = item.rect.right() - width if item.align_right else item.rect.left()
+        rects.append(QRectF(left, item.rect.top(), width, item.rect.height()))
+    return [rect for rect in rects if rect.width() > 0]
+
+
 def edged_text(
     painter: QPainter, rect: QRectF, align: Qt.AlignmentFlag, text: str, colour: str | QColor
 ) -> None:

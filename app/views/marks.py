@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen
 
@@ -12,7 +14,9 @@ STRIP = 18
 """Height of the strip below the picture, in device independent pixels."""
 
 _LETTER = 18
+_SCALE_BAR = 22
 _GAP_AT_CROSS = 14
+_GAP_AT_BOX = 5
 _CROSS_PANES = {
     "axial": ("sagittal", "coronal"),
     "coronal": ("sagittal", "axial"),
@@ -60,17 +64,34 @@ def letter_places(pane: QRectF) -> tuple[QRectF, QRectF, QRectF, QRectF]:
     )
 
 
-def paint_crosshair(painter: QPainter, pane: QRectF, centre: QPointF, name: str) -> None:
-    """Draw the crosshair, each line in the colour of the plane it stands for."""
+def paint_crosshair(
+    painter: QPainter, pane: QRectF, centre: QPointF, name: str, boxes: Sequence[QRectF]
+) -> None:
+    """Draw the crosshair, each line in the colour of the plane it stands for.
+
+    Args:
+        painter: Draws, clipped to the pane.
+        pane: Where the picture lies.
+        centre: Where the lines would meet; they stop short of it.
+        name: The pane: "axial", "coronal" or "sagittal".
+        boxes: Boxes of findings; lines do not run through one that holds `centre`.
+    """
     painter.setRenderHint(QPainter.RenderHint.Antialiasing, on=False)
     upright, level = (theme.pane_colour(other) for other in _CROSS_PANES[name])
     x, y, gap = centre.x(), centre.y(), _GAP_AT_CROSS
-    # The lines stop short of the letters.
-    inner = pane.adjusted(*(_LETTER + 8, _LETTER + 8, -_LETTER - 8, -_LETTER - 8))
+    hole = QRectF(x - gap, y - gap, 2 * gap, 2 * gap)
+    for box in boxes:
+        if box.contains(centre):
+            hole = hole.united(box.adjusted(-_GAP_AT_BOX, -_GAP_AT_BOX, _GAP_AT_BOX, _GAP_AT_BOX))
+    # The lines stop short of the letters and of the scale bar's number.
+    side = _LETTER + 8
+    inner = pane.adjusted(side, side, -side, -side - _SCALE_BAR)
     for colour, lines in (
-        (upright, (QLineF(x, inner.top(), x, y - gap), QLineF(x, y + gap, x, inner.bottom()))),
-        (level, (QLineF(inner.left(), y, x - gap, y), QLineF(x + gap, y, inner.right(), y))),
-    ):
+        (upright, (QLineF(x, inner.top(), x, hole.top()),
+                   QLineF(x, hole.bottom(), x, inner.bottom()))),
+        (level, (QLineF(inner.left(), y, hole.left(), y),
+                 QLineF(hole.right(), y, inner.right(), y))),
+    ):  # fmt: skip
         lines = [line for line in lines if line.dx() + line.dy() > 0]
         colour.setAlpha(165)
         painter.setPen(QPen(colour, 1))

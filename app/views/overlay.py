@@ -13,6 +13,7 @@ from app import theme
 from app.session import Layer
 from app.views.outline import trace_borders
 from app.views.plane import Plane
+from app.views.tags import finding_colour, finding_text, paint_tag, tag_place
 from engine.finding import Box, Finding, Review
 from engine.volume import LabelMap
 
@@ -51,11 +52,6 @@ class BoxMark:
     def text(self) -> str:
         """The structure and how likely it is, e.g. "Lesion 93 %"."""
         return finding_text(self.finding)
-
-
-def finding_text(finding: Finding) -> str:
-    """Return how a finding is called in a picture, e.g. "Lesion 93 %"."""
-    return f"{finding.structure.capitalize()} {finding.probability * 100:.0f} %"
 
 
 def shapes_on(
@@ -149,36 +145,30 @@ def box_marks(
     return tuple(marks)
 
 
-def paint_boxes(painter: QPainter, marks: tuple[BoxMark, ...], pane: QRectF) -> list[QRectF]:
-    """Draw boxes with their labels beside them, and return the places of the labels in order."""
-    taken: list[QRectF] = []
-    painter.setFont(theme.picture_font(11, bold=True))
+def paint_boxes(
+    painter: QPainter, marks: tuple[BoxMark, ...], pane: QRectF, reserved: list[QRectF]
+) -> list[tuple[str, QRectF]]:
+    """Draw boxes with their labels beside them.
+
+    Args:
+        painter: Draws, clipped to the pane.
+        marks: The boxes.
+        pane: Where labels may lie.
+        reserved: What labels must not cover, as far as there is room.
+
+    Returns:
+        (finding_id, place) of every label.
+    """
     for mark in marks:
         _paint_box(painter, mark)
-        width = painter.fontMetrics().horizontalAdvance(mark.text) + 10
-        label = _free_place(QRectF(0, 0, width, 17), mark.rect, pane, taken)
-        paint_tag(painter, label, mark.text, mark.colour, selected=mark.selected)
-        taken.append(label)
-    return taken
-
-
-def paint_tag(
-    painter: QPainter, rect: QRectF, text: str, colour: QColor, *, selected: bool
-) -> None:
-    """Draw a small label on a dark ground, or on its own colour while it is selected."""
-    ground = QColor(colour) if selected else QColor(8, 11, 15, 205)
-    painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(ground)
-    painter.drawRoundedRect(rect, 3, 3)
-    painter.setPen(QColor(theme.ON_ACCENT) if selected else colour.lighter(115))
-    painter.drawText(rect, Qt.AlignmentFlag.AlignCenter, text)
-
-
-def finding_colour(finding: Finding) -> QColor:
-    """Return the colour of a finding's marks: grey once it is rejected."""
-    if finding.review is Review.REJECTED:
-        return QColor(theme.REJECTED)
-    return theme.structure_colour(finding.structure)
+    tags: list[tuple[str, QRectF]] = []
+    for mark in marks:
+        taken = [*reserved, *(rect for _, rect in tags)]
+        place = tag_place(painter, mark.text, mark.rect, pane, taken)
+        if place is not None:
+            paint_tag(painter, place, mark.text, mark.colour, selected=mark.selected)
+            tags.append((mark.finding.finding_id, place))
+    return tags
 
 
 def _borders(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
@@ -222,24 +212,6 @@ def _paint_box(painter: QPainter, mark: BoxMark) -> None:
     width = 2.2 if mark.selected else 1.3
     painter.setPen(_pen(mark.colour, width, _BOX_DASHES if mark.dashed else None))
     painter.drawRect(mark.rect)
-
-
-def _free_place(size: QRectF, box: QRectF, pane: QRectF, taken: list[QRectF]) -> QRectF:
-    """Choose a place beside the box, inside the pane, and off the other labels if possible."""
-    gap = 3
-    places = (
-        QPointF(box.left(), box.top() - size.height() - gap),
-        QPointF(box.left(), box.bottom() + gap),
-        QPointF(box.right() + gap, box.top()),
-        QPointF(box.left() - size.width() - gap, box.top()),
-    )
-    for place in places:
-        rect = QRectF(place, size.size())
-        if pane.contains(rect) and not any(rect.intersects(other) for other in taken):
-            return rect
-    x = min(max(pane.left() + 2, places[0].x()), pane.right() - size.width() - 2)
-    y = min(max(pane.top() + 2, places[0].y()), pane.bottom() - size.height() - 2)
-    return QRectF(QPointF(x, y), size.size())
 
 
 def _pen(colour: QColor, width: float, dashes: list[float] | None) -> QPen:

@@ -1,9 +1,10 @@
-"""A pyvista scene that is rendered off screen and read back as pixels."""
+"""A VTK scene that is rendered off screen and read back as pixels."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,74 +14,88 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
     # Without a display VTK would look for X first and warn.
     os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
 
-import pyvista  # needs the choice above
+# VTK alone: pyvista would load 270 modules more on the GUI thread with the first scene.
+import vtkmodules.vtkRenderingOpenGL2  # noqa: F401 - registers what the factories below make
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonCore import vtkUnsignedCharArray
 from vtkmodules.vtkCommonDataModel import vtkPolyData
+from vtkmodules.vtkRenderingCore import (
+    vtkActor,
+    vtkLight,
+    vtkPolyDataMapper,
+    vtkRenderer,
+    vtkRenderWindow,
+)
 
+from app import theme
 from app.views.camera import VIEW_ANGLE_DEG, Camera
+from app.views.looks import Look
+from engine.errors import IsletError
 
-_GROUND_LOW, _GROUND_HIGH = "#05070a", "#161d26"
+
+class NoOpenGLError(IsletError):
+    """The computer cannot draw in three dimensions."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This computer offers no OpenGL 3.2, so nothing is drawn in three dimensions.",
+            remedy="Read in the three planes, or install a graphics driver.",
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """How a surface is drawn.
+@dataclass(frozen=True, slots=True, eq=False)
+class Item:
+    """A surface as it is to be drawn.
 
     Args:
-        colour: "#rrggbb".
-        opacity: 0 to 1.
-        shell: Whether only the far side is drawn, so that nothing lies in front of the rest.
+        mesh: Triangles with normals; points are (x, y, z) LPS in mm.
+        look: How it is drawn.
     """
 
-    colour: str
-    opacity: float
-    shell: bool = False
+    mesh: vtkPolyData
+    look: Look
 
 
 class Scene:
-    """Holds surfaces on the graphics side; every call belongs to the GUI thread."""
+    """Holds surfaces on the graphics side; every call belongs to the GUI thread.
+
+    Raises:
+        NoOpenGLError: If the computer cannot draw it.
+    """
 
     def __init__(self) -> None:
-        self._plotter = pyvista.Plotter(off_screen=True, window_size=[64, 64], lighting="none")
-        self._plotter.renderer.set_background(_GROUND_LOW, top=_GROUND_HIGH)
-        self._plotter.add_light(pyvista.Light(light_type="headlight", intensity=0.75))
-        side = pyvista.Light(position=(0.6, 0.9, 0.7), light_type="camera light", intensity=0.45)
-        self._plotter.add_light(side)
+        self._window = vtkRenderWindow()
+        self._window.SetShowWindow(False)
+        self._window.SetOffScreenRendering(True)
+        if not self._window.SupportsOpenGL():
+            raise NoOpenGLError
+        self._window.SetMultiSamples(0)
+        self._behind, self._front = _lit_renderer(), _lit_renderer()
+        self._behind.SetBackground(*_rgb(theme.GROUND_LOW))
+        self._behind.SetBackground2(*_rgb(theme.GROUND_HIGH))
+        self._behind.GradientBackgroundOn()
+        # A layer of its own starts with an empty depth buffer: no bone covers what lies in it.
+        self._front.SetLayer(1)
+        self._window.SetNumberOfLayers(2)
+        self._window.AddRenderer(self._behind)
+        self._window.AddRenderer(self._front)
         self._pixels = vtkUnsignedCharArray()
+        self._items: dict[str, Item] = {}
+        self._actors: dict[str, vtkActor] = {}
 
-    def show(self, name: str, mesh: vtkPolyData, look: Look) -> None:
-        """Add a surface, or replace the one of the same name."""
-        actor = self._plotter.add_mesh(
-            pyvista.wrap(mesh),
-            name=name,
-            color=look.colour,
-            opacity=look.opacity,
-            smooth_shading=False,
-            specular=0.0 if look.shell else 0.25,
-            specular_power=20,
-            culling="front" if look.shell else None,
-            reset_camera=False,
-            render=False,
-            show_scalar_bar=False,
-        )
-        actor.prop.interpolation = "gouraud"
-
-    def restyle(self, name: str, look: Look) -> None:
-        """Draw a surface in another colour or opacity."""
-        actor = self._plotter.actors.get(name)
-        if isinstance(actor, pyvista.Actor):
-            actor.prop.color = look.colour
-            actor.prop.opacity = look.opacity
-            actor.visibility = look.opacity > 0
-
-    def remove(self, name: str) -> None:
-        """Take a surface away, if it is there."""
-        self._plotter.renderer.remove_actor(name, reset_camera=False, render=False)
-
-    def names(self) -> tuple[str, ...]:
-        """Return the names of all surfaces."""
-        return tuple(self._plotter.actors)
+    def show(self, items: Mapping[str, Item]) -> None:
+        """Hold exactly these surfaces; what is there already is kept or restyled."""
+        for name, held in tuple(self._items.items()):
+            wanted = items.get(name)
+            if wanted is None or wanted.mesh is not held.mesh:
+                self._renderer_of(held).RemoveActor(self._actors.pop(name))
+                del self._items[name]
+        for name, item in items.items():
+            if name not in self._actors:
+                self._actors[name] = _actor(item.mesh)
+                self._renderer_of(item).AddActor(self._actors[name])
+            _restyle(self._actors[name], item.look)
+            self._items[name] = item
 
     def render(self, width: int, height: int, camera: Camera) -> NDArray[np.uint8]:
         """Draw the scene.
@@ -88,19 +103,16 @@ class Scene:
         Returns:
             (height, width, 4), RGBA, top row first.
         """
-        window = self._plotter.render_window
-        renderer = self._plotter.renderer
-        assert window is not None
-        window.SetSize(width, height)
-        view = renderer.camera
-        assert view is not None
-        view.position = camera.position_mm
-        view.focal_point = camera.focus_mm
-        view.up = tuple(camera.axes[1])
-        view.view_angle = VIEW_ANGLE_DEG
-        renderer.ResetCameraClippingRange()
-        window.Render()
-        window.GetRGBACharPixelData(
+        self._window.SetSize(width, height)
+        for renderer in (self._behind, self._front):
+            view = renderer.GetActiveCamera()
+            view.SetPosition(*camera.position_mm)
+            view.SetFocalPoint(*camera.focus_mm)
+            view.SetViewUp(*camera.axes[1])
+            view.SetViewAngle(VIEW_ANGLE_DEG)
+            renderer.ResetCameraClippingRange()
+        self._window.Render()
+        self._window.GetRGBACharPixelData(
             0,
             0,
             width - 1,
@@ -113,4 +125,49 @@ class Scene:
 
     def close(self) -> None:
         """Give the graphics memory back; the scene cannot be used afterwards."""
-        self._plotter.close()
+        self.show({})
+        self._window.Finalize()
+
+    def _renderer_of(self, item: Item) -> vtkRenderer:
+        return self._front if item.look.in_front else self._behind
+
+
+def _lit_renderer() -> vtkRenderer:
+    renderer = vtkRenderer()
+    renderer.AutomaticLightCreationOff()
+    head = vtkLight()
+    head.SetLightTypeToHeadlight()
+    head.SetIntensity(0.75)
+    side = vtkLight()
+    side.SetLightTypeToCameraLight()
+    side.SetPosition(0.6, 0.9, 0.7)
+    side.SetIntensity(0.45)
+    renderer.AddLight(head)
+    renderer.AddLight(side)
+    return renderer
+
+
+def _actor(mesh: vtkPolyData) -> vtkActor:
+    mapper = vtkPolyDataMapper()
+    mapper.SetInputDataObject(mesh)
+    mapper.ScalarVisibilityOff()
+    actor = vtkActor()
+    actor.SetMapper(mapper)
+    actor.GetProperty().SetInterpolationToGouraud()
+    actor.GetProperty().SetSpecularPower(20)
+    return actor
+
+
+def _restyle(actor: vtkActor, look: Look) -> None:
+    style = actor.GetProperty()
+    style.SetColor(*_rgb(look.colour))
+    style.SetOpacity(look.opacity)
+    style.SetSpecular(0.25 if look.in_front else 0.0)
+    style.SetFrontfaceCulling(look.shell)
+    actor.SetVisibility(look.opacity > 0)
+
+
+def _rgb(colour: str) -> tuple[float, float, float]:
+    """Turn "#rrggbb" into parts of 0 to 1."""
+    red, green, blue = bytes.fromhex(colour[1:])
+    return red / 255, green / 255, blue / 255

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QPainter, QPaintEvent, QPixmap, QResizeEvent, QTransform
+from PySide6.QtGui import QPainter, QPaintEvent, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app import theme
 from app.session import Layer
 from app.views import marks, overlay
-from app.views.corner_text import Corners, Line, identity_lines, paint_corners, series_lines
+from app.views.corner_text import Corners, occupied, paint_corners
+from app.views.pane_map import PaneMap
 from app.views.picture import grey_picture
 from app.views.plane import Plane, plane_of
+from app.views.slice_text import hu_text as hu_text  # also for who shows a probe
+from app.views.slice_text import slice_corners
 from app.views.viewport import Viewport, fit
 from engine.case import Case
 from engine.finding import Finding
@@ -71,7 +73,7 @@ class SlicePane(QWidget):
         self._backdrop: QPixmap | None = None
         self._shapes: tuple[overlay.Shape, ...] | None = None
         self._box_marks: tuple[overlay.BoxMark, ...] = ()
-        self._tag_places: list[QRectF] = []
+        self._tags: list[tuple[str, QRectF]] = []
 
     @property
     def slice_number(self) -> int:
@@ -134,13 +136,9 @@ class SlicePane(QWidget):
         if number != self._number:
             self._number = number
             self._renew(shapes=True)
-        x_mm, y_mm = self._plane_mm(position_mm)
-        if not self._viewport.shows(x_mm, y_mm):
-            from_middle = self._viewport.to_px(x_mm, y_mm)
-            width, height = self._viewport.size_px
-            self._set_viewport(
-                self._viewport.panned(width / 2 - from_middle[0], height / 2 - from_middle[1])
-            )
+        moved = self._map.with_in_view(position_mm)
+        if moved is not None:
+            self._set_viewport(moved)
         self.update()
 
     def set_inverted(self, inverted: bool) -> None:
@@ -168,28 +166,27 @@ class SlicePane(QWidget):
 
     def to_px(self, position_mm: Position) -> QPointF:
         """Map a patient position to the widget, along the viewing direction."""
-        assert self._viewport is not None
-        return QPointF(*self._viewport.to_px(*self._plane_mm(position_mm)))
+        return self._map.to_px(position_mm)
 
     def to_position(self, point: QPointF) -> Position:
         """Map a point of the widget to the patient position on the shown slice."""
-        assert self._plane is not None
-        return self._plane.to_patient(*self._plane_point(point), self._number)
+        pane_map = self._map
+        return pane_map.plane.to_patient(*pane_map.to_plane(point), self._number)
 
     def probe_at(self, point: QPointF) -> Probe | None:
         """Return what lies under a point of the widget, or None outside the picture."""
         if self._plane is None or self._volume is None or not self.picture_rect.contains(point):
             return None
-        x, y = self._plane_point(point)
+        x, y = self._map.to_plane(point)
         voxel = self._plane.voxel_at(x, y, self._number)
         hu = float(self._volume.voxels_hu[voxel]) if voxel is not None else None
         return Probe(self.name, self._plane.to_patient(x, y, self._number), hu)
 
     def finding_at(self, point: QPointF) -> str | None:
         """Return the finding whose label lies under a point of the widget, or None."""
-        for mark, place in zip(self._box_marks, self._tag_places, strict=False):
+        for finding_id, place in self._tags:
             if place.contains(point):
-                return mark.finding.finding_id
+                return finding_id
         return None
 
     def shapes(self) -> tuple[overlay.Shape, ...]:
@@ -202,27 +199,11 @@ class SlicePane(QWidget):
                 )
         return self._shapes
 
-    def _plane_mm(self, position_mm: Position) -> tuple[float, float]:
-        assert self._plane is not None
-        x, y = self._plane.to_plane(np.asarray([position_mm]))[0]
-        width, height = self._plane.pixel_mm
-        return float(x) * width, float(y) * height
-
-    def _plane_point(self, point: QPointF) -> tuple[float, float]:
+    @property
+    def _map(self) -> PaneMap:
         assert self._plane is not None
         assert self._viewport is not None
-        x_mm, y_mm = self._viewport.to_mm(point.x(), point.y())
-        width, height = self._plane.pixel_mm
-        return x_mm / width, y_mm / height
-
-    def _to_pane(self) -> QTransform:
-        """Return the map from plane coordinates to the widget."""
-        assert self._plane is not None
-        assert self._viewport is not None
-        left, top = self._viewport.to_px(0, 0)
-        scale = self._viewport.px_per_mm
-        width, height = self._plane.pixel_mm
-        return QTransform(scale * width, 0, 0, scale * height, left, top)
+        return PaneMap(self._plane, self._viewport)
 
     def _set_viewport(self, viewport: Viewport) -> None:
         self._viewport = viewport
@@ -235,27 +216,13 @@ class SlicePane(QWidget):
         self.update()
 
     def _corners(self) -> Corners:
-        assert self._plane is not None
-        assert self._viewport is not None
-        width, centre = self._window_hu
-        axis = _LOOK_AXIS[self.name]
-        here = self._plane.to_patient(0, 0, self._number)[axis]
-        if self._cursor_mm is not None:
-            here = self._cursor_mm[axis]
-        hu = self._probe.hu if self._probe is not None else None
-        return Corners(
-            top_left=identity_lines(self._case) if self._case is not None else (),
-            top_right=series_lines(self._case) if self._case is not None else (),
-            bottom_left=(
-                Line(f"{self._plane.thickness_mm:.1f} mm slices", 2, quiet=True),
-                Line(f"{'xyz'[axis]} {here:.1f} mm".replace("-", "−"), 1, quiet=True),
-                Line(f"Slice {self._number + 1}/{self._plane.num_slices}"),
-            ),
-            bottom_right=(
-                Line(f"{hu_text(hu)} HU" if hu is not None else "", 1),
-                Line(f"Zoom {self._viewport.zoom * 100:.0f} %", 2, quiet=True),
-                Line(f"W {width:g}  L {centre:g}".replace("-", "−")),
-            ),
+        return slice_corners(
+            self._case,
+            self._map,
+            self._number,
+            cursor_mm=self._cursor_mm,
+            window_hu=self._window_hu,
+            hu=self._probe.hu if self._probe is not None else None,
         )
 
     def _make_backdrop(self) -> QPixmap:
@@ -270,7 +237,7 @@ class SlicePane(QWidget):
             overlay.paint_shapes(
                 painter,
                 self.shapes(),
-                self._to_pane(),
+                self._map.transform(),
                 layers=self._layers,
                 findings=self._findings,
                 is_ai=self._is_ai,
@@ -285,28 +252,29 @@ class SlicePane(QWidget):
         picture = grey_picture(hu, *self._window_hu, inverted=self._inverted)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         columns, rows = self._plane.size
-        painter.drawImage(self._to_pane().mapRect(QRectF(0, 0, columns, rows)), picture)
+        painter.drawImage(self._map.transform().mapRect(QRectF(0, 0, columns, rows)), picture)
 
     def _paint_marks(self, painter: QPainter) -> None:
-        assert self._plane is not None
-        assert self._viewport is not None
-        pane = self.picture_rect
+        pane_map, pane = self._map, self.picture_rect
         painter.setClipRect(pane)
-        if self._crosshair_shown and self._cursor_mm is not None:
-            marks.paint_crosshair(painter, pane, self.to_px(self._cursor_mm), self.name)
         self._box_marks = overlay.box_marks(
-            self._plane,
+            pane_map.plane,
             self._number,
-            self._to_pane(),
+            pane_map.transform(),
             findings=self._findings,
             layers=self._layers,
             selected_id=self._selected_id,
             is_ai=self._is_ai,
         )
-        self._tag_places = overlay.paint_boxes(painter, self._box_marks, pane)
-        marks.paint_letters(painter, pane, self._plane.letters)
-        marks.paint_scale_bar(painter, pane, self._viewport.px_per_mm)
-        paint_corners(painter, self._corners(), pane, marks.scale_bar_room(pane) + 10)
+        if self._crosshair_shown and self._cursor_mm is not None:
+            boxes = [mark.rect for mark in self._box_marks]
+            marks.paint_crosshair(painter, pane, self.to_px(self._cursor_mm), self.name, boxes)
+        corners, middle = self._corners(), marks.scale_bar_room(pane) + 10
+        reserved = [*marks.letter_places(pane), *occupied(corners, pane, middle)]
+        self._tags = overlay.paint_boxes(painter, self._box_marks, pane, reserved)
+        marks.paint_letters(painter, pane, pane_map.plane.letters)
+        marks.paint_scale_bar(painter, pane, pane_map.viewport.px_per_mm)
+        paint_corners(painter, corners, pane, middle)
         painter.setClipping(False)
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -330,12 +298,3 @@ class SlicePane(QWidget):
         if self._viewport is not None:
             rect = self.picture_rect
             self._set_viewport(self._viewport.resized(rect.width(), rect.height()))
-
-
-_LOOK_AXIS = {"axial": 2, "coronal": 1, "sagittal": 0}
-"""The patient axis (0 x, 1 y, 2 z) a pane looks along."""
-
-
-def hu_text(hu: float) -> str:
-    """Write a density exactly: whole numbers bare, others with every digit they have."""
-    return np.format_float_positional(np.float32(hu), trim="-").replace("-", "−")

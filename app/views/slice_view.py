@@ -107,7 +107,7 @@ class SliceView(SlicePane):
     def _clamped(self, point: QPointF) -> Position:
         """Return the position under a point, moved into the volume where it lies beside it."""
         assert self._plane is not None
-        x, y = self._plane_point(point)
+        x, y = self._map.to_plane(point)
         columns, rows = self._plane.size
         x, y = min(columns - 0.5, max(0.5, x)), min(rows - 0.5, max(0.5, y))
         return self._plane.to_patient(x, y, self._number)

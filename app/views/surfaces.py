@@ -16,11 +16,10 @@ from vtkmodules.vtkFiltersCore import (
     vtkSurfaceNets3D,
 )
 
+from app.views.looks import BODY, BONE
 from engine.finding import Box, Finding
 from engine.geometry import Geometry
 from engine.volume import LabelMap, Volume
-
-BODY, BONE = "body", "bone"
 
 # ours: coarse enough for a quick mesh, fine enough to know a rib from a vertebra
 _CONTEXT_MM = {BODY: 7.0, BONE: 3.5}

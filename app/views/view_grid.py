@@ -9,9 +9,11 @@ from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 from app import theme
 from app.session import Layer
 from app.views.plane import PLANES
-from app.views.slice_pane import Position, Probe, hu_text
+from app.views.slice_pane import Position, Probe
+from app.views.slice_text import hu_text
 from app.views.slice_view import SliceView
-from app.views.volume_view import RunTask, VolumeView
+from app.views.surface_store import RunTask
+from app.views.volume_view import VolumeView
 from engine.case import Case
 from engine.finding import Finding
 from engine.volume import LabelMap, Volume
@@ -174,6 +176,7 @@ class ViewGrid(QWidget):
 
     def grab_picture(self) -> QImage:
         """Return what the panes show, research-use marks included."""
+        self._volume_view.finish_frame()
         return self.grab().toImage()
 
     def _active_plane(self) -> SliceView:

@@ -241,6 +241,30 @@ def test_a_fill_covers_at_most_a_quarter_of_the_anatomy_by_default(grid):
     assert shown == pytest.approx(255 + 0.25 * (colour - 255), abs=2)
 
 
+def test_the_reader_may_choose_a_stronger_tint(grid):
+    view = plane_pane(grid, "axial")
+    grid.set_crosshair_shown(False)
+    grid.show_labels(marked_labels(), is_ai=False)
+    grid.set_layers((Layer("lesion", outlined=False, opacity=0.8),))
+    at = view.to_px(MARKER_MM)
+    shown = pixels(view)[int(at.y()), int(at.x())]
+    colour = np.array(theme.structure_colour("lesion").getRgb()[:3])
+    assert shown == pytest.approx(255 + 0.8 * (colour - 255), abs=2)
+
+
+def test_the_crosshair_does_not_run_through_the_box_it_points_into(grid):
+    grid.show_labels(None, is_ai=True)
+    grid.show_findings((ball_finding(),), None)
+    view = plane_pane(grid, "axial")
+    with_cross = pixels(view)
+    grid.set_crosshair_shown(False)
+    changed = (pixels(view) != with_cross).any(axis=2)
+    (mark,) = view._box_marks
+    box = mark.rect.toRect()
+    assert changed.sum() > 100
+    assert not changed[box.top() : box.bottom(), box.left() : box.right()].any()
+
+
 def test_ai_outlines_are_dashed_until_confirmed_then_solid_and_grey_when_rejected(grid):
     view = plane_pane(grid, "axial")
     grid.set_crosshair_shown(False)
@@ -264,7 +288,7 @@ def test_boxes_carry_their_probability_and_a_click_on_it_asks_for_the_finding(gr
     grid.show_findings((ball_finding(),), None)
     view = plane_pane(grid, "axial")
     pixels(view)
-    (mark,), (tag,) = view._box_marks, view._tag_places
+    (mark,), ((_, tag),) = view._box_marks, view._tags
     assert mark.text == "Lesion 93 %"
     assert mark.dashed
     assert not tag.intersects(mark.rect)

@@ -1,17 +1,24 @@
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QPoint, QRectF, Qt
+from PySide6.QtGui import QImage, QPainter
 from PySide6.QtTest import QTest
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
+from app import theme
 from app.session import Layer
 from app.views import marks
 from app.views.camera import PRESETS, Camera
+from app.views.looks import look_of
 from app.views.surfaces import build_context, build_surfaces
+from app.views.tags import tag_place
 from app.views.view_grid import ViewGrid
 from app.views.volume_view import VolumeView
+from engine.finding import Review
 from tests.app.views.make_case import (
     CANONICAL,
     MARKER_MM,
@@ -89,6 +96,7 @@ def test_the_lesion_is_drawn_red_moves_when_turned_and_goes_with_its_layer(view)
     view.show_labels(marked_labels(), is_ai=True)
 
     def red():
+        view.finish_frame()
         image = pixels(view)[: -marks.STRIP]
         return image[..., 0] - image[..., 2] > 60
 
@@ -129,6 +137,100 @@ def test_a_hidden_view_neither_builds_nor_draws(qtbot):
     view.show()
     assert len(asked) == 2
     view.finalize()
+
+
+def test_the_first_painting_does_not_wait_for_the_first_frame(view, qtbot):
+    view.show_case(marked_case())
+    view.show_labels(marked_labels(), is_ai=True)
+    pixels(view)
+    assert view.num_frames == 0
+    qtbot.waitUntil(lambda: view.num_frames == 1, timeout=20_000)
+    pixels(view)
+    qtbot.wait(20)
+    assert view.num_frames == 1
+
+
+def test_a_hidden_view_drops_the_frame_it_was_about_to_make(view, qtbot):
+    view.show_case(marked_case())
+    view.show_labels(marked_labels(), is_ai=True)
+    pixels(view)
+    view.hide()
+    view.set_camera("left")
+    view.finish_frame()
+    qtbot.wait(20)
+    assert view.num_frames == 0
+
+
+def test_a_slow_scene_is_turned_at_half_size_and_drawn_whole_at_rest(view, qtbot, monkeypatch):
+    monkeypatch.setattr("app.views.frames._SLOW_FRAME_S", 0.0)
+    view.show_case(marked_case())
+    view.show_labels(marked_labels(), is_ai=True)
+    view.finish_frame()
+    whole = view._frames.latest.picture.width()
+    QTest.mousePress(view, Qt.MouseButton.LeftButton, pos=QPoint(60, 60))
+    QTest.mouseMove(view, QPoint(90, 70))
+    view.finish_frame()
+    assert view._frames.latest.picture.width() == whole // 2
+    qtbot.waitUntil(lambda: view._frames.latest.picture.width() == whole, timeout=20_000)
+
+
+def test_a_computer_without_opengl_says_so_in_the_pane(view, monkeypatch):
+    window = Mock()
+    window.SupportsOpenGL.return_value = 0
+    monkeypatch.setattr("app.views.scene.vtkRenderWindow", lambda: window)
+    view.show_case(marked_case())
+    view.show_labels(marked_labels(), is_ai=True)
+    view.finish_frame()
+    error = view._frames.failure
+    assert error.message == (
+        "This computer offers no OpenGL 3.2, so nothing is drawn in three dimensions."
+    )
+    assert error.remedy == "Read in the three planes, or install a graphics driver."
+    middle = pixels(view)[60:120]
+    quiet = np.array([0x94, 0xA3, 0xB5])
+    assert (np.abs(middle - quiet).sum(axis=2) < 60).sum() > 50
+    view.finish_frame()
+    assert view.num_frames == 0
+
+
+def test_organs_are_drawn_in_front_of_bone_and_keep_their_own_look():
+    pancreas = look_of("pancreas", None, layers=(), findings=())
+    bone = look_of("bone", None, layers=(), findings=())
+    assert pancreas.in_front
+    assert not bone.in_front
+    rejected = ball_finding(Review.REJECTED)
+    look = look_of("lesion", "lesion-1", layers=(), findings=(rejected,))
+    assert look.colour == theme.REJECTED
+    assert look.opacity < 0.5
+
+
+@pytest.mark.parametrize(
+    ("box", "is_covered"),
+    [
+        (QRectF(40, 40, 60, 50), False),
+        (QRectF(-30, -30, 60, 50), False),
+        (QRectF(170, 120, 80, 80), False),
+        (QRectF(-50, -50, 400, 400), True),
+    ],
+)
+def test_a_label_stays_in_the_pane_and_off_its_box_and_off_other_labels(qapp, box, is_covered):
+    pane = QRectF(0, 0, 200, 150)
+    painter = QPainter(image := QImage(200, 150, QImage.Format.Format_RGB32))
+    first = tag_place(painter, "Lesion 93 %", box, pane, [])
+    second = tag_place(painter, "Lesion 93 %", box, pane, [first])
+    painter.end()
+    assert image.width() == 200
+    assert pane.contains(first)
+    assert pane.contains(second)
+    assert not first.intersects(second)
+    assert first.intersects(box) == is_covered
+
+
+def test_a_box_outside_of_the_pane_has_no_label(qapp):
+    painter = QPainter(image := QImage(200, 150, QImage.Format.Format_RGB32))
+    place = tag_place(painter, "Lesion", QRectF(300, 10, 20, 20), QRectF(image.rect()), [])
+    painter.end()
+    assert place is None
 
 
 def test_surfaces_of_a_case_that_was_closed_meanwhile_are_dropped(qtbot):
