@@ -4,7 +4,7 @@ export PYTHON TORCH TORCH_INDEX
 export LC_ALL ?= C.UTF-8
 BIN = .venv/bin
 .DEFAULT_GOAL = help
-.PHONY: help run test setup setup-dev check lint pictures sample
+.PHONY: help run test setup setup-dev check lint pictures sample weights
 
 help: ## Say what there is.
 	@sed -n 's/^\([a-z-]*\):.*## /make \1|/p' Makefile | awk -F'|' '{ printf "%-15s %s\n", $$1, $$2 }'
@@ -36,3 +36,6 @@ pictures: setup ## Make the pictures of the README again.
 
 sample: setup ## Make the bundled sample again.
 	@scripts/sample.sh
+
+weights: setup ## Train the starter again on phantoms, and evaluate it.
+	@scripts/weights.sh

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
-from rich.progress import track
+from rich.progress import Progress
 
 from engine.cli.console import notes
 from engine.cli.output import check_output_folder, complete_or_nothing
-
-if TYPE_CHECKING:
-    from engine.data.phantom.make import Phantom
-    from engine.data.phantom.spec import PhantomSpec
 
 _CASE_BYTES = 60_000_000  # ours: an uncompressed DICOM series of 1 mm slices
 
 Format = Literal["dicom", "nifti", "dataset"]
 Lesion = Literal["mixed", "healthy", "0", "1", "2"]
-_MIXED: tuple[int | None, ...] = (0, 1, 2, None)
 
 
 def phantom(
@@ -66,58 +58,23 @@ def phantom(
         "kernel": kernel,
         "site": site,
     }
-    given = {name: value for name, value in fixed.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in fixed.items() if value is not None}
+    if lesion != "mixed":
+        given["subtype"] = None if lesion == "healthy" else int(lesion)
     check_output_folder(out, needed_bytes=cases * _CASE_BYTES)
-    specs = tuple(_specs(cases, seed, lesion, given))
-    with complete_or_nothing(out) as folder:
-        _write(_made(specs), form, folder)
+    # Not at the top: `islet --help` must not wait for numpy and its kin.
+    from engine.data.phantom.write import write_phantoms
+
+    # Written as they are made, so the bar runs here and not in a thread; Ctrl+C leaves nothing.
+    with complete_or_nothing(out) as folder, Progress(console=notes) as bars:
+        task = bars.add_task("Making phantoms", total=cases)
+        write_phantoms(
+            cases,
+            seed,
+            form,
+            folder,
+            lambda _, done: bars.update(task, completed=round(done * cases)),
+            **given,
+        )
     amount = "one phantom" if cases == 1 else f"{cases} phantoms"
     notes.print(f"Wrote {amount} to {out}.", soft_wrap=True)
-
-
-def _specs(
-    cases: int, seed: int, lesion: Lesion, fixed: dict[str, object]
-) -> Iterator[PhantomSpec]:
-    from engine.data.phantom.spec import sample_spec
-
-    for number in range(cases):
-        subtype = _MIXED[number % len(_MIXED)]
-        if lesion != "mixed":
-            subtype = None if lesion == "healthy" else int(lesion)
-        # ours: seeds of one set never meet those of another below 100,000 cases
-        yield sample_spec(seed * 100_000 + number, subtype=subtype, **fixed)
-
-
-def _made(specs: tuple[PhantomSpec, ...]) -> Iterator[Phantom]:
-    from engine.data.phantom.make import make_phantom
-
-    for spec in track(specs, "Making phantoms", console=notes):
-        yield make_phantom(spec)
-
-
-def _write(phantoms: Iterator[Phantom], form: Format, folder: Path) -> None:
-    if form == "dataset":
-        from engine.data.dataset_writer import write_dataset
-
-        write_dataset((made.case for made in phantoms), folder)
-        return
-    for made in phantoms:
-        place = folder / made.case.case_id
-        place.mkdir()
-        _write_case(made, form, place)
-
-
-def _write_case(made: Phantom, form: Format, place: Path) -> None:
-    from engine.data.images import write_labels, write_volume
-
-    if form == "dicom":
-        from engine.data.dicom_writer import write_dicom
-
-        write_dicom(made.case, place / "series")
-    else:
-        write_volume(made.case.volume, place / "ct.nii.gz")
-    if made.case.labels is not None:
-        write_labels(made.case.labels, place / "labels.nii.gz")
-    write_labels(made.all_labels, place / "structures.nii.gz")
-    text = json.dumps(asdict(made.spec), indent=2)
-    (place / "phantom.json").write_text(text + "\n", encoding="utf-8")

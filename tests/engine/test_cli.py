@@ -319,7 +319,7 @@ def _phantom_of(spec: PhantomSpec) -> Phantom:
 
 @pytest.fixture
 def quick_phantoms(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.data.phantom.make.make_phantom", _phantom_of)
+    monkeypatch.setattr("engine.data.phantom.write.make_phantom", _phantom_of)
 
 
 @pytest.mark.usefixtures("quick_phantoms")
@@ -329,7 +329,7 @@ def test_phantoms_come_with_labels_and_what_they_were_made_from(tmp_path: Path) 
     assert main(["phantom", "--out", str(out), "--cases", "5", "--thickness", "4"]) == 0
 
     cases = sorted(out.iterdir())
-    specs = [json.loads((case / "phantom.json").read_text()) for case in cases]
+    specs = [json.loads((case / "phantom.json").read_text())["spec"] for case in cases]
     assert [spec["subtype"] for spec in specs] == [0, 1, 2, None, 0]
     assert {spec["slice_thickness_mm"] for spec in specs} == {4.0}
     assert len({spec["seed"] for spec in specs}) == 5

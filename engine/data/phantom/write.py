@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from engine.data.dataset_writer import write_dataset
 from engine.data.dicom_writer import write_dicom
 from engine.data.images import write_labels, write_volume
@@ -19,27 +17,24 @@ from engine.progress import OnProgress, ignore_progress
 
 Form = Literal["dicom", "nifti", "dataset"]
 
-_HEALTHY_SHARE = 0.25
+_TURNS: tuple[int | None, ...] = (*SUBTYPES, None)
 _SEEDS_PER_SET = 100_000
 
 
 def draw_specs(num_cases: int, seed: int, **fixed: Any) -> tuple[PhantomSpec, ...]:
-    """Draw specs of a mixed set: three quarters with a lesion, subtypes evenly, in random order.
+    """Draw specs of a mixed set: the three subtypes and a healthy case take turns.
 
     Args:
         num_cases: How many.
         seed: Sets of different seeds share no phantom, below 100,000 cases each.
         fixed: Fields of `PhantomSpec` to hold rather than draw.
     """
-    num_healthy = round(num_cases * _HEALTHY_SHARE)
-    kinds: list[int | None] = [SUBTYPES[i % 3] for i in range(num_cases - num_healthy)]
-    kinds += [None] * num_healthy
-    order = np.random.default_rng([seed, 4]).permutation(num_cases)
-    specs: list[PhantomSpec] = []
-    for number, kind in enumerate(order):
-        given = {"subtype": kinds[kind], **fixed}
-        specs.append(sample_spec(seed * _SEEDS_PER_SET + number, **given))
-    return tuple(specs)
+    return tuple(
+        sample_spec(
+            seed * _SEEDS_PER_SET + number, **{"subtype": _TURNS[number % len(_TURNS)], **fixed}
+        )
+        for number in range(num_cases)
+    )
 
 
 def write_phantoms(
