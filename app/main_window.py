@@ -241,7 +241,7 @@ class MainWindow(QMainWindow):
         self.actions_by_id.set_facts(holds)
         tooltip = reason or "Look for lesions in the open case (Ctrl+Return)"
         self.actions_by_id["case.analyse"].setToolTip(tooltip)
-        self.findings.set_analysable({"analysable", "idle"} <= holds, tooltip)
+        self.findings.set_analysable({"analysable", "idle"} <= holds, tooltip, reason)
 
     def _why_not_analysable(self) -> str:
         case, name = self._session.case, self._session.system_name

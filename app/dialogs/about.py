@@ -27,7 +27,9 @@ class AboutDialog(FramedDialog):
         )
         for line in lines:
             self.body.addWidget(parts.quiet(line))
+        mark.setStyleSheet("padding: 0;")
         self.body.addWidget(mark)
+        self.body.addStretch(1)
 
 
 def islet_version() -> str:

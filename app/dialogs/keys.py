@@ -32,17 +32,22 @@ class KeysDialog(FramedDialog):
         super().__init__(parent, "Keys and mouse", Buttons.Close, width=900)
         columns = QHBoxLayout()
         columns.setSpacing(36)
-        sheets = [_keys_of(("File", "Edit")), _keys_of(("View",)), _keys_of(("Findings", "Help"))]
+        sheets = [_keys_of(("File", "Edit", "Findings", "Help")), _keys_of(("View",)), QWidget()]
+        _grid(sheets[2])
         for sheet in sheets:
             columns.addWidget(sheet, 0, Qt.AlignmentFlag.AlignTop)
-        _append(sheets[1], "Panes", (_NEXT_PANE,))
         _append(sheets[2], "Mouse", MOUSE)
+        _append(sheets[2], "Panes", (_NEXT_PANE,))
         self.body.addLayout(columns)
+        # A smallest width of one's own keeps Qt from asking the layout for it.
+        self.setMinimumWidth(self.sizeHint().width())
 
 
 def rows_of(menus: tuple[str, ...]) -> tuple[Action, ...]:
-    """Return the actions of `menus` that have a key."""
-    return tuple(row for row in ACTIONS if row.shortcut and row.menu.split("/")[0] in menus)
+    """Return the actions of `menus` that have a key, those of one menu together."""
+    rows = [row for row in ACTIONS if row.shortcut and row.menu.split("/")[0] in menus]
+    paths = list(dict.fromkeys(row.menu for row in rows))
+    return tuple(sorted(rows, key=lambda row: paths.index(row.menu)))
 
 
 def key_text(row: Action) -> str:

@@ -35,6 +35,7 @@ class MessageDialog(FramedDialog):
                 "Copy details", QDialogButtonBox.ButtonRole.ActionRole
             )
             self.copy_button.clicked.connect(lambda *_: self._copy())
+        self.body.addStretch(1)
         self.buttons.button(Buttons.Close).setDefault(True)
 
     def _copy(self) -> None:

@@ -32,6 +32,7 @@ class RejectReasonDialog(FramedDialog):
         self.own_words.setPlaceholderText("Other, or a note")
         self.own_words.setMaxLength(200)
         self.body.addWidget(self.own_words)
+        self.body.addStretch(1)
         self._group.idClicked.connect(lambda _: self._refresh())
         self.own_words.textChanged.connect(lambda _: self._refresh())
         self._group.button(0).setFocus()

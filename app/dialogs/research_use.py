@@ -25,3 +25,4 @@ class ResearchUseDialog(FramedDialog):
             label = QLabel(paragraph)
             label.setWordWrap(True)
             self.body.addWidget(label)
+        self.body.addStretch(1)

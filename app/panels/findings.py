@@ -67,12 +67,14 @@ class FindingsPanel(QWidget):
         self.analyse_button.setObjectName("analyse")
         self.analyse_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.analyse_button.clicked.connect(lambda *_: self.analyse_requested.emit())
+        self.obstacle = parts.quiet("")
         box = parts.column(self, spacing=10, margin=12)
         header = parts.row(parts.heading("Findings"))
         header.addStretch()
         header.addWidget(self._count)
         box.addLayout(header)
         box.addWidget(self._scroll, 1)
+        box.addWidget(self.obstacle)
         box.addWidget(self.analyse_button)
         self._rebuild()
 
@@ -101,16 +103,23 @@ class FindingsPanel(QWidget):
             if card.finding_id == self._selected_id:
                 self._scroll.ensureWidgetVisible(card, 0, 8)
 
-    def set_analysable(self, possible: bool, reason: str) -> None:
-        """Enable the button, or say in its tooltip why it is not."""
+    def set_analysable(self, possible: bool, tooltip: str, obstacle: str = "") -> None:
+        """Enable the button, or say above it what stands in the way."""
         self.analyse_button.setEnabled(possible)
-        self.analyse_button.setToolTip(reason)
+        self.analyse_button.setToolTip(tooltip)
+        self.obstacle.setText(obstacle)
+        self._show_obstacle()
+
+    def _show_obstacle(self) -> None:
+        can_ask = not self.analyse_button.isHidden()
+        self.obstacle.setVisible(can_ask and bool(self.obstacle.text()))
 
     def _rebuild(self) -> None:
         parts.clear(self._list)
         self.cards = ()
         self._count.setText(_count_text(self._findings) if self._prediction is not None else "")
         self.analyse_button.setVisible(self._case is not None and self._prediction is None)
+        self._show_obstacle()
         if self._prediction is None or not self._findings:
             self._list.addWidget(self._empty_state(), 1)
             return

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QLabel, QProgressBar, QWidget
 
 from app.panels import parts
+
+# The engine's stages as a reader would call them; other stages bring words of their own.
+_STAGE_TEXT = MappingProxyType(
+    {
+        "load": "Loading the system",
+        "localise": "Looking for the pancreas",
+        "prepare": "Preparing the region",
+        "infer": "Outlining",
+        "restore": "Fitting to the scan",
+        "measure": "Measuring",
+        "classify": "Telling the subtype",
+    }
+)
 
 
 class JobsBar(QWidget):
@@ -64,7 +79,7 @@ class JobsBar(QWidget):
             fraction: Of this stage, 0 to 1.
             remaining_s: Of the whole job, in seconds; None where it is not known.
         """
-        self._stage.setText(stage.replace("_", " ").capitalize())
+        self._stage.setText(_STAGE_TEXT.get(stage, stage))
         # A stage that has told nothing but its name is busy, not at zero.
         self._progress.setRange(0, 100 if fraction > 0 else 0)
         self._progress.setValue(round(fraction * 100))

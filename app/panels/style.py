@@ -60,5 +60,14 @@ QListWidget::item:selected {{ background: #1d3a55; color: {theme.TEXT}; }}
 QListWidget::item:hover:!selected {{ background: {theme.RAISED}; }}
 QStatusBar {{ border-top: 1px solid #05070a; }}
 QStatusBar::item {{ border: 0; }}
+QRadioButton::indicator {{ width: 12px; height: 12px; border-radius: 7px;
+  border: 1px solid {theme.QUIET_TEXT}; background: {theme.BACKGROUND}; }}
+QRadioButton::indicator:focus {{ border-color: {theme.ACCENT}; }}
+QRadioButton::indicator:checked {{ border: 4px solid {theme.ACCENT}; background: {theme.TEXT};
+  width: 6px; height: 6px; }}
+QLineEdit {{ border: 1px solid {theme.BORDER}; border-radius: 5px; padding: 4px 6px; }}
+QLineEdit:focus {{ border-color: {theme.ACCENT}; }}
+QPushButton:default:disabled {{ background: {theme.RAISED}; border-color: {theme.BORDER};
+  color: {theme.DISABLED_TEXT}; }}
 QProgressBar {{ min-height: 6px; max-height: 6px; }}
 """

@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QIcon
-from PySide6.QtWidgets import QComboBox, QLabel, QWidget
+from PySide6.QtGui import QIcon, QPaintEvent
+from PySide6.QtWidgets import (
+    QComboBox,
+    QLabel,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
+    QWidget,
+)
 
 from app import theme
 from app.panels import parts
@@ -30,7 +37,7 @@ class SystemsPanel(QWidget):
         super().__init__()
         self._systems = {system.name: system for system in systems}
         self._facts = {name: read_facts(system) for name, system in self._systems.items()}
-        self.choice = QComboBox()
+        self.choice = ShorteningComboBox()
         self.choice.setObjectName("systems")
         self.choice.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.choice.setMinimumContentsLength(10)
@@ -71,6 +78,29 @@ class SystemsPanel(QWidget):
         has_weights = self._facts[name].has_weights
         colour = theme.SUCCESS if has_weights else theme.DISABLED_TEXT
         return theme.icon("circle-medium", colour)
+
+
+class ShorteningComboBox(QComboBox):
+    """A drop-down that ends a long text in an ellipsis, where Qt cuts through a letter."""
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Draw as Qt does, with a text that fits."""
+        painter = QStylePainter(self)
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        field = self.style().subControlRect(
+            QStyle.ComplexControl.CC_ComboBox,
+            option,
+            QStyle.SubControl.SC_ComboBoxEditField,
+            self,
+        )
+        # Qt leaves four pixels between the icon and the text, and as many after it.
+        room = field.width() - option.iconSize.width() - 8
+        option.currentText = self.fontMetrics().elidedText(  # pyright: ignore
+            option.currentText, Qt.TextElideMode.ElideRight, room
+        )
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
 
 def _pair(key: str, value: QLabel) -> QWidget:

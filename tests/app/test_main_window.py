@@ -102,6 +102,29 @@ def test_a_system_without_weights_cannot_analyse(room: Room) -> None:
     room.session.choose_system("other")
     assert not room.is_enabled("case.analyse")
     assert "no weights" in room.window.findings.analyse_button.toolTip()
+    assert not room.window.findings.obstacle.isHidden()
+    assert room.window.findings.obstacle.text() == (
+        "The chosen system has no weights on this computer."
+    )
+    room.session.choose_system("starter")
+    assert room.window.findings.obstacle.isHidden()
+
+
+def test_while_a_case_is_opened_the_panes_say_so_and_stop_when_it_fails(room: Room) -> None:
+    room.window.begin_job("Opening")
+    room.grid.show_notice.assert_called_with("Opening…")
+    room.grid.show_case.reset_mock()
+    room.window.end_job()
+    room.grid.show_case.assert_called_once_with(None)
+
+
+def test_an_analysis_leaves_the_panes_alone(room: Room) -> None:
+    room.session.open_case(make_case())
+    room.grid.show_case.reset_mock()
+    room.window.begin_job("Finding lesions")
+    room.window.end_job()
+    room.grid.show_notice.assert_not_called()
+    room.grid.show_case.assert_not_called()
 
 
 def test_a_note_about_the_reading_is_shown_above_the_panes(room: Room) -> None:

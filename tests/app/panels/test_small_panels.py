@@ -5,7 +5,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from PySide6.QtWidgets import QLabel
+from PySide6.QtWidgets import QLabel, QProgressBar
 from pytestqt.qtbot import QtBot
 
 from app.panels.jobs import JobsBar, remaining_text
@@ -61,9 +61,9 @@ def test_the_job_bar_says_stage_share_and_time_left(qtbot: QtBot) -> None:
     qtbot.addWidget(bar)
     assert not bar.is_busy
     bar.begin("Finding lesions")
-    bar.show_progress("sliding_window", 0.42, 31.0)
+    bar.show_progress("infer", 0.42, 31.0)
     assert bar.is_busy
-    assert bar.text == "Finding lesions Sliding window 42 % about 30 s left"
+    assert bar.text == "Finding lesions Outlining 42 % about 30 s left"
     with qtbot.waitSignal(bar.cancel_requested):
         bar.cancel_button.click()
     bar.end()
@@ -153,3 +153,21 @@ def test_choosing_a_system_asks_for_it(qtbot: QtBot) -> None:
     assert {"2.0 million parameters", heads_text(_STARTER), _STARTER.source} <= set(texts)
     assert panel.can_analyse("starter")
     assert not panel.can_analyse("unheard of")
+
+
+def test_a_system_without_weights_is_listed_as_such(qtbot: QtBot) -> None:
+    panel = SystemsPanel((_STARTER,), lambda _system: SystemFacts(has_weights=False))
+    qtbot.addWidget(panel)
+    assert panel.choice.itemText(0) == f"{_STARTER.title} – no weights"
+    assert not panel.can_analyse(_STARTER.name)
+
+
+def test_a_job_that_has_told_only_its_stage_is_busy_and_not_at_zero(qtbot: QtBot) -> None:
+    bar = JobsBar()
+    qtbot.addWidget(bar)
+    bar.begin("Opening")
+    bar.show_progress("Reading the image", 0.0)
+    assert bar.text == "Opening Reading the image"
+    assert bar.findChild(QProgressBar).maximum() == 0
+    bar.show_progress("Reading the image", 0.5)
+    assert bar.findChild(QProgressBar).value() == 50

@@ -31,17 +31,25 @@ def test_nearly_finished_windows_are_forecast_by_their_own_pace():
 def test_first_analysis_is_not_forecast_before_it_has_shown_its_speed():
     pace = Pace({})
     assert pace.update("load", 0.0, 0.0) == (0.0, None)
-    assert pace.update("load", 1.0, 3.0)[1] is None
-    assert pace.update("localise", 0.1, 1.2)[1] is None
-    pace.update("localise", 1.0, 12.0)
-    pace.update("prepare", 1.0, 6.0)
-    fraction, remaining_s = pace.update("infer", 0.5, 45.0)
-    assert remaining_s == pytest.approx(45.0 + 18.0)
-    assert fraction == pytest.approx(66 / 129)
+    assert pace.update("load", 1.0, 0.6)[1] is None
+    assert pace.update("localise", 0.1, 0.4)[1] is None
+    # Three times as slow as usual.
+    pace.update("localise", 1.0, 4.5)
+    pace.update("prepare", 1.0, 0.6)
+    fraction, remaining_s = pace.update("infer", 0.5, 4.5)
+    assert remaining_s == pytest.approx(4.5 + 3.6)
+    assert fraction == pytest.approx(10.2 / 18.3)
+
+
+def test_a_system_that_was_loaded_before_does_not_make_the_rest_look_fast():
+    pace = Pace({})
+    pace.update("load", 1.0, 0.01)
+    fraction, _ = pace.update("localise", 0.5, 0.75)
+    assert fraction < 0.2
 
 
 def test_stage_that_nobody_expected_does_not_fill_the_bar():
-    fraction, _ = Pace({}).update("surprise", 1.0, 4.0)
+    fraction, _ = Pace({}).update("surprise", 1.0, 1.0)
     assert fraction < 0.2
 
 
