@@ -38,6 +38,12 @@ TAG_GROUND = "#cd080b0f"  # alpha first: the picture stays visible through it
 GROUND_LOW, GROUND_HIGH = "#05070a", "#161d26"
 """Ends of the gradient behind the three-dimensional view."""
 
+# Grounds of bars and buttons.
+BAR = "#10151b"
+HOVERED = "#26303b"
+CHECKED = "#1f4a70"
+DEFAULT_BUTTON = "#1f5f96"
+
 SPACING = 8
 GAP = 2
 
@@ -72,21 +78,21 @@ _OTHER_COLOURS = (
 
 _STYLE = f"""
 QToolTip {{ color: {TEXT}; background: {RAISED}; border: 1px solid {BORDER}; padding: 4px; }}
-QToolBar {{ border: 0; spacing: 4px; padding: 4px; background: #10151b; }}
+QToolBar {{ border: 0; spacing: 4px; padding: 4px; background: {BAR}; }}
 QToolButton {{ padding: 5px 8px; border-radius: 5px; }}
-QToolButton:hover {{ background: #222b36; }}
-QToolButton:checked {{ background: #1f4a70; }}
-QDockWidget::title {{ background: #10151b; padding: 6px; }}
+QToolButton:hover {{ background: {HOVERED}; }}
+QToolButton:checked {{ background: {CHECKED}; }}
+QDockWidget::title {{ background: {BAR}; padding: 6px; }}
 QTreeView, QTableView, QListView {{ border: 0; }}
-QHeaderView::section {{ background: #10151b; border: 0; padding: 4px; color: {QUIET_TEXT}; }}
-QStatusBar {{ background: #10151b; color: {QUIET_TEXT}; }}
+QHeaderView::section {{ background: {BAR}; border: 0; padding: 4px; color: {QUIET_TEXT}; }}
+QStatusBar {{ background: {BAR}; color: {QUIET_TEXT}; }}
 QSplitter::handle {{ background: #05070a; }}
 QProgressBar {{ border: 0; background: {BACKGROUND}; border-radius: 3px; text-align: center; }}
 QProgressBar::chunk {{ background: #2f78b7; border-radius: 3px; }}
 QPushButton {{ padding: 5px 12px; border-radius: 5px; border: 1px solid {BORDER};
   background: {RAISED}; }}
-QPushButton:hover {{ background: #26303b; }}
-QPushButton:default {{ background: #1f5f96; border-color: #2f78b7; }}
+QPushButton:hover {{ background: {HOVERED}; }}
+QPushButton:default {{ background: {DEFAULT_BUTTON}; border-color: #2f78b7; }}
 QPushButton:disabled {{ color: {DISABLED_TEXT}; }}
 """
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from PySide6.QtGui import QColor
 
 from app import theme
 
@@ -17,6 +18,16 @@ from app import theme
         (theme.ON_WARNING, theme.WARNING),
         (theme.ON_ACCENT, theme.ACCENT),
         (theme.ERROR, theme.PANEL),
+        (theme.SUCCESS, theme.PANEL),
+        (theme.WARNING, theme.PANEL),
+        (theme.QUIET_TEXT, theme.RAISED),
+        (theme.QUIET_TEXT, theme.BAR),
+        (theme.TEXT, theme.BAR),
+        (theme.TEXT, theme.HOVERED),
+        (theme.TEXT, theme.CHECKED),
+        (theme.TEXT, theme.DEFAULT_BUTTON),
+        (theme.PICTURE_QUIET_TEXT, theme.GROUND_HIGH),
+        (theme.QUIET_TEXT, theme.GROUND_HIGH),
     ],
 )
 def test_text_stands_out_from_its_ground(text, ground):
@@ -26,6 +37,17 @@ def test_text_stands_out_from_its_ground(text, ground):
 @pytest.mark.parametrize("name", ["axial", "coronal", "sagittal", "volume"])
 def test_pane_colours_are_readable_on_the_strip(name):
     assert theme.contrast(theme.pane_colour(name).name(), theme.BACKGROUND) >= 4.5
+
+
+@pytest.mark.parametrize("structure", ["pancreas", "lesion", "duct", "liver", "gallbladder"])
+def test_a_label_is_readable_on_its_own_colour_and_on_its_dark_ground(structure):
+    colour = theme.structure_colour(structure)
+    assert theme.contrast(theme.ON_ACCENT, colour.name()) >= 4.5
+    ground = QColor(theme.TAG_GROUND)
+    # Over tissue that is white in the window, the darkest ground a label can get.
+    over_white = round(ground.redF() * ground.alpha() + 255 - ground.alpha())
+    shown = QColor(over_white, over_white, over_white)
+    assert theme.contrast(colour.lighter(115).name(), shown.name()) >= 4.5
 
 
 def test_contrast_is_that_of_wcag():
