@@ -136,6 +136,12 @@ def scale_bar_room(pane: QRectF) -> float:
     return min(160.0, pane.width() * 0.24)
 
 
+def scale_bar_place(pane: QRectF) -> QRectF:
+    """Return where the scale bar with its number may lie."""
+    room, bottom = scale_bar_room(pane), pane.bottom() - 4 - _LETTER
+    return QRectF(pane.center().x() - room / 2, bottom - 26, room, 26)
+
+
 def paint_notice(painter: QPainter, pane: QRectF, text: str) -> None:
     """Draw a quiet notice in the middle of an empty pane."""
     painter.setFont(theme.picture_font(13))

@@ -164,7 +164,8 @@ def paint_boxes(
     tags: list[tuple[str, QRectF]] = []
     for mark in marks:
         taken = [*reserved, *(rect for _, rect in tags)]
-        place = tag_place(painter, mark.text, mark.rect, pane, taken)
+        others = [other.rect for other in marks if other is not mark]
+        place = tag_place(painter, mark.text, mark.rect, pane, taken, others)
         if place is not None:
             paint_tag(painter, place, mark.text, mark.colour, selected=mark.selected)
             tags.append((mark.finding.finding_id, place))

@@ -270,7 +270,8 @@ class SlicePane(QWidget):
             boxes = [mark.rect for mark in self._box_marks]
             marks.paint_crosshair(painter, pane, self.to_px(self._cursor_mm), self.name, boxes)
         corners, middle = self._corners(), marks.scale_bar_room(pane) + 10
-        reserved = [*marks.letter_places(pane), *occupied(corners, pane, middle)]
+        reserved = [*marks.letter_places(pane), marks.scale_bar_place(pane)]
+        reserved += occupied(corners, pane, middle)
         self._tags = overlay.paint_boxes(painter, self._box_marks, pane, reserved)
         marks.paint_letters(painter, pane, pane_map.plane.letters)
         marks.paint_scale_bar(painter, pane, pane_map.viewport.px_per_mm)

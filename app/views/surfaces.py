@@ -13,6 +13,7 @@ from vtkmodules.vtkCommonDataModel import vtkImageData, vtkPolyData
 from vtkmodules.vtkFiltersCore import (
     vtkFlyingEdges3D,
     vtkPolyDataNormals,
+    vtkReverseSense,
     vtkSurfaceNets3D,
 )
 
@@ -144,13 +145,18 @@ def _placed(
         points.SetData(numpy_to_vtk(geometry.to_patient(index).astype(np.float32), deep=True))
         placed.SetPoints(points)
     placed.GetCellData().Initialize()
+    # The order (column, row, slice) of VTK mirrors a grid whose axes are right-handed as given;
+    # there the corners of every triangle are turned round, or its front would be its back.
+    if np.linalg.det(np.fliplr(geometry.direction)) < 0:
+        turned = vtkReverseSense()
+        turned.SetInputData(placed)
+        turned.ReverseNormalsOff()
+        turned.Update()
+        placed = turned.GetOutput()
     normals = vtkPolyDataNormals()
     normals.SetInputData(placed)
     normals.SplittingOff()
     normals.ConsistencyOff()
-    # The order (column, row, slice) of VTK mirrors a grid whose axes are right-handed as given.
-    mirrored = np.linalg.det(np.fliplr(geometry.direction)) < 0
-    normals.SetFlipNormals(bool(mirrored))
     normals.Update()
     return normals.GetOutput()
 

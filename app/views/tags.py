@@ -28,7 +28,12 @@ def finding_colour(finding: Finding) -> QColor:
 
 
 def tag_place(
-    painter: QPainter, text: str, box: QRectF, pane: QRectF, taken: Sequence[QRectF]
+    painter: QPainter,
+    text: str,
+    box: QRectF,
+    pane: QRectF,
+    taken: Sequence[QRectF],
+    others: Sequence[QRectF] = (),
 ) -> QRectF | None:
     """Return where a label for `box` lies, or None where the pane shows nothing of the box.
 
@@ -38,6 +43,7 @@ def tag_place(
         box: What the label belongs to; it is not covered unless it fills the pane.
         pane: Where the label has to lie.
         taken: What it must not cover, as far as there is room.
+        others: Boxes that it should not cover either, if there is a place left.
     """
     seen = box.intersected(pane)
     if seen.isEmpty():
@@ -45,7 +51,7 @@ def tag_place(
     painter.setFont(theme.picture_font(11, bold=True))
     width = painter.fontMetrics().horizontalAdvance(text) + 10
     inner = pane.adjusted(_EDGE, _EDGE, -_EDGE, -_EDGE)
-    return _free_place(width, seen, inner, taken)
+    return _free_place(width, seen, inner, taken, others)
 
 
 def paint_tag(
@@ -60,7 +66,13 @@ def paint_tag(
     painter.drawText(rect, Qt.AlignmentFlag.AlignCenter, text)
 
 
-def _free_place(width: float, box: QRectF, inner: QRectF, taken: Sequence[QRectF]) -> QRectF:
+def _free_place(
+    width: float,
+    box: QRectF,
+    inner: QRectF,
+    taken: Sequence[QRectF],
+    others: Sequence[QRectF],
+) -> QRectF:
     """Look above, below, right and left of the box, then along these sides, then anywhere."""
     beside = [
         QRectF(QPointF(x, y), QPointF(x + width, y + _HEIGHT))
@@ -68,9 +80,10 @@ def _free_place(width: float, box: QRectF, inner: QRectF, taken: Sequence[QRectF
     ]
     moved = [_moved_into(place, inner) for place in beside]
     outside = [place for place in (*beside, *moved) if not place.intersects(box)]
-    for place in outside:
-        if inner.contains(place) and not _hits(place, taken):
-            return place
+    for covered in ((*taken, *others), taken):
+        for place in outside:
+            if inner.contains(place) and not _hits(place, covered):
+                return place
     inside = _moved_into(beside[0], inner)
     while _hits(inside, taken) and inside.bottom() + _HEIGHT + _GAP < inner.bottom():
         inside.translate(0, _HEIGHT + _GAP)

@@ -33,20 +33,27 @@ def paint_findings(
         (finding_id, place) of every label.
     """
     boxed = {layer.structure: layer.boxes for layer in layers}
-    tags: list[tuple[str, QRectF]] = []
-    for finding in findings:
-        selected = finding.finding_id == selected_id
-        rejected = finding.review is Review.REJECTED
-        if not boxed.get(finding.structure, True) or (rejected and not selected):
-            continue
-        corners = camera.project(_corners(finding), (pane.width(), pane.height()))
-        colour = finding_colour(finding)
+    shown = [
+        finding
+        for finding in findings
+        if boxed.get(finding.structure, True)
+        and (finding.review is not Review.REJECTED or finding.finding_id == selected_id)
+    ]
+    size = (pane.width(), pane.height())
+    corners = [camera.project(_corners(finding), size) for finding in shown]
+    for finding, points in zip(shown, corners, strict=True):
         dashed = is_ai and finding.review is not Review.CONFIRMED
-        _paint_edges(painter, corners, colour, dashed=dashed, selected=selected)
-        text = finding_text(finding)
-        place = tag_place(painter, text, _outer(corners), pane, [rect for _, rect in tags])
+        selected = finding.finding_id == selected_id
+        _paint_edges(painter, points, finding_colour(finding), dashed=dashed, selected=selected)
+    boxes = [_outer(points) for points in corners]
+    tags: list[tuple[str, QRectF]] = []
+    for finding, box in zip(shown, boxes, strict=True):
+        text, taken = finding_text(finding), [rect for _, rect in tags]
+        others = [other for other in boxes if other is not box]
+        place = tag_place(painter, text, box, pane, taken, others)
         if place is not None:
-            paint_tag(painter, place, text, colour, selected=selected)
+            selected = finding.finding_id == selected_id
+            paint_tag(painter, place, text, finding_colour(finding), selected=selected)
             tags.append((finding.finding_id, place))
     return tags
 

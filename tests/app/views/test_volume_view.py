@@ -64,12 +64,20 @@ def test_from_the_feet_the_patients_right_is_on_the_left_and_the_front_is_up():
 
 @pytest.mark.parametrize(
     "geometry",
-    [CANONICAL, oblique(), turned(order=(2, 0, 1), flips=(True, False, True))],
+    [
+        CANONICAL,
+        oblique(),
+        turned(order=(2, 0, 1), flips=(True, False, True)),
+        turned(order=(2, 1, 0), flips=(True, True, False)),
+    ],
 )
 def test_the_surface_of_a_ball_is_a_ball_in_the_same_place_with_normals_outwards(geometry):
     (surface,) = build_surfaces(marked_labels(geometry))
     points = vtk_to_numpy(surface.mesh.GetPoints().GetData())
     normals = vtk_to_numpy(surface.mesh.GetPointData().GetNormals())
+    corners = vtk_to_numpy(surface.mesh.GetPolys().GetConnectivityArray()).reshape(-1, 3)
+    one, two, three = (points[corners[:, i]] - np.array(MARKER_MM) for i in range(3))
+    assert ((np.cross(two - one, three - one) * one).sum(axis=1) > 0).mean() > 0.95
     out = points - np.array(MARKER_MM)
     radii = np.linalg.norm(out, axis=1)
     assert surface.centre_mm == pytest.approx(MARKER_MM, abs=1.6)
@@ -224,6 +232,15 @@ def test_a_label_stays_in_the_pane_and_off_its_box_and_off_other_labels(qapp, bo
     assert pane.contains(second)
     assert not first.intersects(second)
     assert first.intersects(box) == is_covered
+
+
+def test_a_label_keeps_off_the_neighbours_box_where_there_is_room(qapp):
+    painter = QPainter(image := QImage(300, 200, QImage.Format.Format_RGB32))
+    box, above = QRectF(100, 100, 40, 30), QRectF(90, 60, 60, 38)
+    place = tag_place(painter, "Lesion", box, QRectF(image.rect()), [], [above])
+    painter.end()
+    assert not place.intersects(above)
+    assert not place.intersects(box)
 
 
 def test_a_box_outside_of_the_pane_has_no_label(qapp):
