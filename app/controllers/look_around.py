@@ -11,7 +11,8 @@ from PySide6.QtWidgets import QMenu
 from app.actions import PRESETS, WindowPreset
 from app.main_window import MainWindow
 from app.session import DEFAULT_WINDOW_HU, Session
-from app.views.slice_pane import Probe, hu_text
+from app.views.slice_pane import Probe
+from app.views.slice_text import hu_text
 
 
 class LookAround(QObject):

@@ -92,5 +92,7 @@ class TakePicture(QObject):
         except OSError:
             self._show_error(PictureError())
             return
+        # The last 3D frame may still be waiting for its timer.
+        self._window.grid.grab_picture()
         if not self._window.grab().save(str(self._target), "PNG"):  # pyright: ignore
             self._show_error(PictureError())

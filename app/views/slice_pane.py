@@ -15,7 +15,6 @@ from app.views.corner_text import Corners, occupied, paint_corners
 from app.views.pane_map import PaneMap
 from app.views.picture import grey_picture
 from app.views.plane import Plane, plane_of
-from app.views.slice_text import hu_text as hu_text  # also for who shows a probe
 from app.views.slice_text import slice_corners
 from app.views.viewport import Viewport, fit
 from engine.case import Case

@@ -67,8 +67,9 @@ def case_features(
     pancreas = _cut(probabilities_KDHW[_PANCREAS], start, patch_shape)
     lesion = _cut(probabilities_KDHW[_LESION], start, patch_shape)
     image_BCDHW = image[None, None].to(device)
+    assert network.subtype is not None, "only systems with a subtype head are classified"
     with autocast(device, precision):
-        stages = network.trunk.encode(image_BCDHW)
+        stages = network.trunk.encode(image_BCDHW)[: network.subtype.num_stages]
     return pool_case(image_BCDHW, stages, pancreas[None].to(device), lesion[None].to(device))
 
 

@@ -41,11 +41,22 @@ def build(system: System) -> MultitaskNetwork:
     """
     num_classes = len(system.structures) + 1
     trunk = NETWORKS.get(system.network.name)(num_classes=num_classes, **system.network.params)
-    subtype = None
+    return MultitaskNetwork(trunk, subtype_head(system, trunk.stage_features))
+
+
+def subtype_head(system: System, stage_features: tuple[int, ...]) -> SubtypeHead | None:
+    """Build the untrained subtype head of `system`; None where it has none.
+
+    Args:
+        system: Describes the head.
+        stage_features: Channels of the encoder's stages, finest first.
+    """
     for head in system.heads:
         if head.name == "subtype":
-            num_features = num_pooled_features(trunk.stage_features)
-            subtype = SubtypeHead(
-                num_features=num_features, num_subtypes=len(system.subtypes), **head.params
+            num_stages = int(head.params["num_stages"])
+            return SubtypeHead(
+                num_features=num_pooled_features(stage_features[:num_stages]),
+                num_subtypes=len(system.subtypes),
+                **head.params,
             )
-    return MultitaskNetwork(trunk, subtype)
+    return None

@@ -20,6 +20,8 @@ class SubtypeHead(nn.Module):
     jointly trained head collapses to one class on few cases.
 
     Args:
+        num_stages: Encoder stages the features are pooled from, finest first; the texture that
+            tells subtypes apart is lost in the deeper ones.
         num_features: Length F of the pooled vector.
         num_subtypes: Number of subtypes S.
         hidden: Width of the perceptron.
@@ -30,9 +32,16 @@ class SubtypeHead(nn.Module):
     sd: Tensor
 
     def __init__(
-        self, *, num_features: int, num_subtypes: int, hidden: int = 16, dropout: float = 0.5
+        self,
+        *,
+        num_stages: int,
+        num_features: int,
+        num_subtypes: int,
+        hidden: int = 16,
+        dropout: float = 0.5,
     ) -> None:
         super().__init__()
+        self.num_stages = num_stages
         self.register_buffer("mean", torch.zeros(num_features))
         self.register_buffer("sd", torch.ones(num_features))
         self.probe = nn.Linear(num_features, num_subtypes)

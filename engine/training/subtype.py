@@ -5,6 +5,7 @@ Shapes: N cases, F pooled features.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,49 +39,37 @@ class FittedHead:
 
 
 def fit_head(
-    features_NF: Tensor, subtypes_N: Tensor, *, hidden: int, dropout: float, seed: int
+    head: SubtypeHead, features_NF: Tensor, subtypes_N: Tensor, *, seed: int
 ) -> FittedHead:
     """Choose the weight decay by stratified cross-validation, then fit on every case.
 
     Args:
+        head: Untrained; stays so.
         features_NF: Pooled features of lesion cases, float32.
         subtypes_N: int64, 0 to S - 1.
-        hidden: Width of the perceptron.
-        dropout: Share of hidden units dropped in training.
-        seed: Of folds and initial weights.
+        seed: Of folds and dropout.
     """
-    num_subtypes = int(subtypes_N.max()) + 1
+    num_subtypes = head.probe.out_features
     folds = _folds(subtypes_N.numpy(), seed)
     scores: dict[float, float] = {}
     for decay in _DECAYS:
         predicted = torch.zeros_like(subtypes_N)
         for fold in range(_NUM_FOLDS):
             held_out = torch.from_numpy(folds == fold)
-            head = _new_head(features_NF, num_subtypes, hidden, dropout, seed)
-            _fit(head, features_NF[~held_out], subtypes_N[~held_out], decay)
+            fitted = _fit(head, features_NF[~held_out], subtypes_N[~held_out], decay, seed)
             with torch.inference_mode():
-                predicted[held_out] = head(features_NF[held_out]).argmax(1)
+                predicted[held_out] = fitted(features_NF[held_out]).argmax(1)
         answers = confusion_matrix(subtypes_N.tolist(), predicted.tolist(), num_subtypes)
         scores[decay] = macro_f1(answers)
     best = max(scores, key=lambda decay: scores[decay])
-    head = _new_head(features_NF, num_subtypes, hidden, dropout, seed)
-    _fit(head, features_NF, subtypes_N, best)
-    return FittedHead(head, best, scores[best])
+    return FittedHead(_fit(head, features_NF, subtypes_N, best, seed), best, scores[best])
 
 
-def _new_head(
-    features_NF: Tensor, num_subtypes: int, hidden: int, dropout: float, seed: int
+def _fit(
+    untrained: SubtypeHead, features_NF: Tensor, subtypes_N: Tensor, decay: float, seed: int
 ) -> SubtypeHead:
     torch.manual_seed(seed)
-    return SubtypeHead(
-        num_features=features_NF.shape[1],
-        num_subtypes=num_subtypes,
-        hidden=hidden,
-        dropout=dropout,
-    )
-
-
-def _fit(head: SubtypeHead, features_NF: Tensor, subtypes_N: Tensor, decay: float) -> None:
+    head = copy.deepcopy(untrained)
     head.mean.copy_(features_NF.mean(0))
     head.sd.copy_(features_NF.std(0).clamp_min(1e-3))
     inputs = head.standardise(features_NF)
@@ -99,7 +88,7 @@ def _fit(head: SubtypeHead, features_NF: Tensor, subtypes_N: Tensor, decay: floa
         loss = loss + decay * head.probe.weight.square().sum() / 2
         loss.backward()
         optimiser.step()
-    head.eval()
+    return head.eval()
 
 
 def _folds(subtypes_N: NDArray[np.int64], seed: int) -> NDArray[np.int64]:

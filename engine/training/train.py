@@ -17,7 +17,7 @@ from engine.inference.classify import case_features
 from engine.inference.device import choose_precision
 from engine.inference.model import save_model
 from engine.inference.sliding_window import infer
-from engine.networks.build import MultitaskNetwork
+from engine.networks.build import MultitaskNetwork, subtype_head
 from engine.progress import OnProgress, ignore_progress
 from engine.run import EpochRecord, Plan
 from engine.system import System
@@ -112,10 +112,10 @@ def fit_subtype(
         on_progress("features", number / len(cases))
         features.append(_features(network, system, case))
     on_progress("features", 1.0)
-    head = next(part for part in system.heads if part.name == "subtype")
+    head = subtype_head(system, network.trunk.stage_features)
+    assert head is not None, "only systems with a subtype head come here"
     subtypes = torch.tensor([case.subtype for case in cases])
-    params = {name: head.params[name] for name in ("hidden", "dropout")}
-    return fit_head(torch.cat(features), subtypes, seed=seed, **params)
+    return fit_head(head, torch.cat(features), subtypes, seed=seed)
 
 
 def _fit_part(

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import torch
 
+from engine.networks.heads import SubtypeHead
 from engine.training.subtype import fit_head
+
+
+def _head() -> SubtypeHead:
+    torch.manual_seed(0)
+    return SubtypeHead(num_stages=1, num_features=40, num_subtypes=3, hidden=8)
 
 
 def _features(num: int, gap: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -17,18 +23,18 @@ def _features(num: int, gap: float) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_separable_subtypes_are_told_apart_out_of_fold() -> None:
-    fitted = fit_head(*_features(90, gap=5.0), hidden=8, dropout=0.5, seed=0)
+    fitted = fit_head(_head(), *_features(90, gap=5.0), seed=0)
     assert fitted.macro_f1 > 0.85
 
 
 def test_the_score_of_noise_is_that_of_guessing() -> None:
-    fitted = fit_head(*_features(90, gap=0.0), hidden=8, dropout=0.5, seed=0)
+    fitted = fit_head(_head(), *_features(90, gap=0.0), seed=0)
     assert fitted.macro_f1 < 0.55
 
 
 def test_probabilities_sum_to_one_and_repeat() -> None:
     features, subtypes = _features(60, gap=3.0)
-    fitted = fit_head(features, subtypes, hidden=8, dropout=0.5, seed=0)
+    fitted = fit_head(_head(), features, subtypes, seed=0)
     probabilities = fitted.head(features).exp()
     assert torch.allclose(probabilities.sum(1), torch.ones(60), atol=1e-5)
     assert torch.equal(probabilities, fitted.head(features).exp())
