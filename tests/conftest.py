@@ -28,4 +28,6 @@ def _private_folders(
     """Keep what tests remember out of the home folder."""
     base = tmp_path_factory.getbasetemp() / "home"
     for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
-        monkeypatch.setenv(name, str(base / name.lower()))
+        folder = base / name.lower()
+        folder.mkdir(parents=True, exist_ok=True)
+        monkeypatch.setenv(name, str(folder))

@@ -61,4 +61,5 @@ def _num_parameters(system: System) -> int:
     # The meta device gives shapes without memory; the largest systems would take gigabytes.
     with torch.device("meta"):
         network = build(system)
-    return sum(parameter.numel() for parameter in network.parameters())
+    own = sum(parameter.numel() for parameter in network.parameters())
+    return own if system.localiser is None else own + _num_parameters(system.localiser)

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 
 from app.panels.jobs import JobsBar
+from app.views.view_grid import ViewGrid
 from engine.errors import IsletError
 
 
@@ -42,6 +43,7 @@ class FakeWindow(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
+        self.grid = Mock(spec=ViewGrid)
         self.jobs = Mock(spec=JobsBar)
         self.begin_job = Mock()
         self.end_job = Mock()
