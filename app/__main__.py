@@ -15,6 +15,8 @@ from engine.errors import IsletError
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QApplication
 
+    from app.program import Program
+
 log = logging.getLogger(__name__)
 
 EXIT_ERROR = 2
@@ -99,6 +101,7 @@ def _show_window(
     program.choose_system(options.system)
     program.place_window(size)
     program.catch_bugs()
+    _leave_with(app, program)
     program.window.show()
     if program.accepts_research_use():
         program.open_at_start(options.path, analyse=options.analyse)
@@ -116,6 +119,7 @@ def _save_picture(app: QApplication, options: argparse.Namespace, size: tuple[in
     program.choose_system(options.system)
     program.window.resize(*size)
     program.catch_bugs()
+    _leave_with(app, program)
     program.window.show()
     program.take_picture(
         options.screenshot, options.path, analyse=options.analyse, on_done=program.window.close
@@ -126,6 +130,17 @@ def _save_picture(app: QApplication, options: argparse.Namespace, size: tuple[in
     if program.session.prediction is not None:
         print_findings(program.session.prediction)
     return EXIT_ERROR if errors else 0
+
+
+def _leave_with(app: QApplication, program: Program) -> None:
+    """End the event loop when the window closes.
+
+    Qt ends it with the last visible window, which a window that closes while it is still being
+    shown never was; it was seen to wait for ever.
+    """
+    from PySide6.QtCore import QTimer
+
+    program.window.closing.connect(lambda: QTimer.singleShot(0, app.exit))
 
 
 def _size(text: str) -> tuple[int, int]:
