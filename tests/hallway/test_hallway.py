@@ -22,7 +22,7 @@ from engine.evaluation.segmentation import dice
 from engine.inference.localise import find_region
 from engine.inference.measure import find_lesions
 from engine.inference.memory import infer_within_memory
-from engine.inference.model import load_model, weights_path
+from engine.inference.model import load_model
 from engine.inference.predict import predict
 from engine.inference.restore import to_scan
 from engine.volume import Volume
@@ -87,15 +87,6 @@ def phantom_case() -> Case:
     return make_phantom(spec).case
 
 
-@pytest.fixture
-def starter_weights() -> Path:
-    path = weights_path(SYSTEMS.get("starter"))
-    if not path.exists():
-        pytest.skip("The starter's weights are missing; train it as the README says.")
-    return path
-
-
-@pytest.mark.usefixtures("starter_weights")
 def test_the_starter_finds_the_pancreas_of_a_phantom_it_has_never_seen() -> None:
     case = phantom_case()
     model = load_model(SYSTEMS.get("starter"), "cpu")

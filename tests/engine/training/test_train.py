@@ -93,8 +93,6 @@ def test_the_command_refuses_what_is_no_data_set(tmp_path: Path, capfd) -> None:
 def test_evaluating_refuses_what_is_no_data_set(tmp_path: Path, capfd) -> None:
     (tmp_path / "data").mkdir()
     arguments = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "report")]
-    if not (Path("resources/systems/starter/weights.safetensors")).exists():
-        pytest.skip("The starter's weights are missing; train it as the README says.")
     assert main(["evaluate", "starter", *arguments]) == 2
     assert "it has no dataset.json" in capfd.readouterr().err
     assert not (tmp_path / "report").exists()
