@@ -33,7 +33,6 @@ PICTURE_TEXT = "#dfe6ee"
 PICTURE_QUIET_TEXT = "#a9b6c4"
 LETTER = "#ffffff"
 REJECTED = "#8d99a6"
-SELECTED = "#ffffff"
 TAG_GROUND = "#cd080b0f"  # alpha first: the picture stays visible through it
 GROUND_LOW, GROUND_HIGH = "#05070a", "#161d26"
 """Ends of the gradient behind the three-dimensional view."""
@@ -44,7 +43,6 @@ HOVERED = "#26303b"
 CHECKED = "#1f4a70"
 DEFAULT_BUTTON = "#1f5f96"
 
-SPACING = 8
 GAP = 2
 
 _FONT_FAMILIES = ("DejaVu Sans", "Segoe UI", "Helvetica Neue", "Noto Sans", "Arial")

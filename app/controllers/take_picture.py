@@ -93,6 +93,6 @@ class TakePicture(QObject):
             self._show_error(PictureError())
             return
         # The last 3D frame may still be waiting for its timer.
-        self._window.grid.grab_picture()
+        self._window.grid.finish_frame()
         if not self._window.grab().save(str(self._target), "PNG"):  # pyright: ignore
             self._show_error(PictureError())

@@ -11,7 +11,6 @@ from app.session import Layer
 from engine.finding import Finding, Review
 
 BODY, BONE = "body", "bone"
-CONTEXT = (BODY, BONE)
 """Structures that only say where one is."""
 
 _SHELL_OPACITY = 0.16

@@ -176,8 +176,12 @@ class ViewGrid(QWidget):
 
     def grab_picture(self) -> QImage:
         """Return what the panes show, research-use marks included."""
-        self._volume_view.finish_frame()
+        self.finish_frame()
         return self.grab().toImage()
+
+    def finish_frame(self) -> None:
+        """Render the 3D frame that waits for its timer."""
+        self._volume_view.finish_frame()
 
     def _active_plane(self) -> SliceView:
         return self._planes.get(self._active, self._planes["axial"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.data.store import StoredCase
 
+ScalarT = TypeVar("ScalarT", bound=np.generic)
 Patch = tuple[NDArray[np.float32], NDArray[np.uint8]]
 
 
@@ -38,22 +40,40 @@ def draw_patch(
         centre = centre + rng.integers(-size // 4, size // 4 + 1)
     else:
         centre = rng.integers(shape)
-    start = np.where(
-        shape > size, np.clip(centre - size // 2, 0, shape - size), (shape - size) // 2
-    )
-    return cut(case, start, patch_shape)
+    start = window_start(centre, shape, size)
+    image = cut(case.image, start, patch_shape).astype(np.float32)
+    return image, cut(case.labels, start, patch_shape)
 
 
-def cut(case: StoredCase, start: NDArray[np.int_], patch_shape: tuple[int, int, int]) -> Patch:
-    """Cut a patch that begins at voxel `start`, which may lie outside the volume."""
-    stop = start + np.array(patch_shape)
+def window_start(
+    centre: NDArray[np.int_], shape: NDArray[np.int_], size: NDArray[np.int_]
+) -> NDArray[np.int_]:
+    """Return where a window around `centre` begins: inside the volume where it fits in.
+
+    Args:
+        centre: (3,) voxel index.
+        shape: (3,) of the volume.
+        size: (3,) of the window; where it is larger, the volume lies in its middle.
+    """
+    inside = np.clip(centre - size // 2, 0, np.maximum(shape - size, 0))
+    return np.where(shape > size, inside, (shape - size) // 2)
+
+
+def cut(
+    array: NDArray[ScalarT], start: NDArray[np.int_], size: tuple[int, int, int]
+) -> NDArray[ScalarT]:
+    """Cut a window that begins at voxel `start`, which may lie outside the array.
+
+    Beyond the array the window is 0: the mean density, which inference pads with too, and
+    the background.
+    """
+    window = np.zeros(size, array.dtype)
     inner = tuple(
-        slice(max(0, int(a)), min(n, int(b)))
-        for a, b, n in zip(start, stop, case.image.shape, strict=True)
+        slice(max(0, int(a)), min(n, int(a) + b))
+        for a, b, n in zip(start, size, array.shape, strict=True)
     )
-    before = np.maximum(-start, 0)
-    after = np.maximum(stop - np.array(case.image.shape), 0)
-    margins = list(zip(before, after, strict=True))
-    image = case.image[inner].astype(np.float32)
-    # Zero is the mean density, which inference pads with too.
-    return np.pad(image, margins), np.pad(case.labels[inner], margins)
+    placed = tuple(
+        slice(i.start - int(a), i.stop - int(a)) for i, a in zip(inner, start, strict=True)
+    )
+    window[placed] = array[inner]
+    return window

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.data.patches import cut, window_start
 from engine.data.prepare import Prepared
 from engine.inference.device import autocast
 from engine.inference.model import Model
@@ -62,10 +63,9 @@ def case_features(
     The window is centred on the lesion's probability, or on the pancreas where there is no
     lesion to speak of.
     """
-    start = window_start(probabilities_KDHW, patch_shape)
-    image = _cut(image_DHW, start, patch_shape)
-    pancreas = _cut(probabilities_KDHW[_PANCREAS], start, patch_shape)
-    lesion = _cut(probabilities_KDHW[_LESION], start, patch_shape)
+    start = _around_lesion(probabilities_KDHW, patch_shape)
+    arrays = (image_DHW, probabilities_KDHW[_PANCREAS], probabilities_KDHW[_LESION])
+    image, pancreas, lesion = (torch.from_numpy(cut(a, start, patch_shape)) for a in arrays)
     image_BCDHW = image[None, None].to(device)
     assert network.subtype is not None, "only systems with a subtype head are classified"
     with autocast(device, precision):
@@ -73,36 +73,15 @@ def case_features(
     return pool_case(image_BCDHW, stages, pancreas[None].to(device), lesion[None].to(device))
 
 
-def window_start(
+def _around_lesion(
     probabilities_KDHW: NDArray[np.float32], patch_shape: tuple[int, int, int]
-) -> tuple[int, int, int]:
+) -> NDArray[np.int_]:
     """Return where the window around the lesion begins; may lie outside the image."""
     certain = probabilities_KDHW[_LESION] > 0.5
     if not certain.any():
         certain = probabilities_KDHW[_PANCREAS] > 0.5
-    shape = certain.shape
+    shape = np.array(certain.shape)
+    centre = shape / 2
     if certain.any():
-        centre = [float(np.mean(axis)) for axis in np.nonzero(certain)]
-    else:
-        centre = [length / 2 for length in shape]
-    starts = [_start(c, n, size) for c, n, size in zip(centre, shape, patch_shape, strict=True)]
-    return starts[0], starts[1], starts[2]
-
-
-def _start(centre: float, length: int, size: int) -> int:
-    if length <= size:
-        return (length - size) // 2
-    return min(max(0, round(centre) - size // 2), length - size)
-
-
-def _cut(
-    array_DHW: NDArray[np.float32], start: tuple[int, int, int], size: tuple[int, int, int]
-) -> Tensor:
-    window = np.zeros(size, np.float32)
-    inner = tuple(
-        slice(max(0, s), min(n, s + p))
-        for s, n, p in zip(start, array_DHW.shape, size, strict=True)
-    )
-    placed = tuple(slice(i.start - s, i.stop - s) for i, s in zip(inner, start, strict=True))
-    window[placed] = array_DHW[inner]
-    return torch.from_numpy(window)
+        centre = np.array([np.mean(axis) for axis in np.nonzero(certain)])
+    return window_start(np.rint(centre).astype(int), shape, np.array(patch_shape))

@@ -7,6 +7,7 @@ import pytest
 from PySide6.QtCore import QPoint, QRectF, Qt
 from PySide6.QtGui import QImage, QPainter
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from app import theme
@@ -265,6 +266,7 @@ def test_surfaces_of_a_case_that_was_closed_meanwhile_are_dropped(qtbot):
 
 
 def test_opening_and_closing_twenty_times_leaves_nothing_behind(qtbot):
+    before = _num_grids()
     for _ in range(20):
         grid = ViewGrid()
         grid.resize(300, 260)
@@ -273,4 +275,9 @@ def test_opening_and_closing_twenty_times_leaves_nothing_behind(qtbot):
         grid.grab_picture()
         grid.close()
         grid.deleteLater()
-    qtbot.wait(1)
+    qtbot.waitUntil(lambda: _num_grids() <= before)
+    assert _num_grids() <= before
+
+
+def _num_grids() -> int:
+    return sum(isinstance(widget, ViewGrid) for widget in QApplication.allWidgets())
