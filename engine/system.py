@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
+
+from engine.registry import UnknownNameError
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,11 @@ class Training:
         steps_per_epoch: Optimiser steps in one epoch.
         optimiser: e.g. Part("sgd", {"lr": 0.01}).
         losses: One part per head.
-        balance: How the heads' losses are combined.
+        balance: How the heads' losses are combined, looked up in BALANCERS.
         foreground_share: Share of patches centred on a labelled voxel.
+        schedule: How the learning rate changes, looked up in SCHEDULES.
+        accumulation: Parts a step's batch is computed in, one after the other, to save memory.
+        average_decay: Of the moving average of the weights that is kept; None keeps the weights.
     """
 
     patch_shape: tuple[int, int, int]
@@ -59,6 +64,9 @@ class Training:
     losses: tuple[Part, ...]
     balance: Part = Part("fixed")
     foreground_share: float = 0.67
+    schedule: Part = Part("cosine", {"warm_up": 0.03})
+    accumulation: int = 1
+    average_decay: float | None = 0.998
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +129,7 @@ class System:
         federation: How sites train it together, where they do.
         structures: Names of the label values 1, 2, …
         subtypes: Names of the lesion subtypes 0, 1, …; empty without a subtype head.
+        sizes: Smaller versions of the same system by size, e.g. "toy" and "small".
     """
 
     name: str
@@ -135,3 +144,23 @@ class System:
     federation: Federation | None = None
     structures: tuple[str, ...] = ("pancreas", "lesion")
     subtypes: tuple[str, ...] = ()
+    sizes: Mapping[str, System] = field(default_factory=lambda: dict[str, System]())
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sizes", MappingProxyType(dict(self.sizes)))
+
+    def at(self, size: str) -> System:
+        """Return this system at `size`; "full" is the system itself, as its source has it.
+
+        Raises:
+            UnknownNameError: If it has no such size.
+        """
+        known = ("full", *self.sizes)
+        if size not in known:
+            raise UnknownNameError("size", size, known)
+        return replace(self, sizes={}) if size == "full" else self.sizes[size]
+
+    @property
+    def head_names(self) -> tuple[str, ...]:
+        """Names of the heads, in their order."""
+        return tuple(head.name for head in self.heads)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
+from operator import mul
 
 import torch
 from dynamic_network_architectures.architectures.unet import ResidualEncoderUNet
@@ -52,6 +54,8 @@ class ResEncUNet(nn.Module):
         )
         self.unet.apply(ResidualEncoderUNet.initialize)
         self.stage_features = tuple(features)
+        spans = tuple(accumulate(strides, mul))
+        self.stage_strides = tuple((span, span, span) for span in spans)
 
     def encode(self, image_BCDHW: Tensor) -> tuple[Tensor, ...]:
         """Return the output of every encoder stage, finest first, each (B, C, D, H, W)."""
@@ -64,6 +68,10 @@ class ResEncUNet(nn.Module):
     def forward(self, image_BCDHW: Tensor) -> tuple[Tensor, ...]:
         """Return segmentation logits at every resolution, finest first."""
         return self.decode(self.encode(image_BCDHW))
+
+    def shared_parameters(self) -> tuple[nn.Parameter, ...]:
+        """Return the parameters of the deepest stage's last block."""
+        return tuple(self.unet.encoder.stages[-1].parameters())
 
 
 def num_parameters(network: nn.Module) -> int:
