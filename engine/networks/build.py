@@ -8,7 +8,8 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from engine.networks.heads import SubtypeHead, num_pooled_features
-from engine.networks.resenc import ResEncUNet
+from engine.networks.resenc import PlainUNet, ResEncUNet
+from engine.networks.unet import UNet3d
 from engine.registry import Registry
 from engine.system import Part, System
 
@@ -54,6 +55,8 @@ class Head(Protocol):
 
 NETWORKS: Registry[Callable[..., Any]] = Registry("network")
 NETWORKS.add("resenc_unet", ResEncUNet)
+NETWORKS.add("plain_unet", PlainUNet)
+NETWORKS.add("unet", UNet3d)
 
 HEADS: Registry[Callable[..., Any]] = Registry("head")
 """By name: make a head from (system, trunk, **params); its output is described where it is."""
