@@ -46,6 +46,58 @@ def macro_f1(matrix: NDArray[np.int64]) -> float:
     return float((2 * right / np.maximum(1, wanted + answered)).mean())
 
 
+def macro_sensitivity(matrix: NDArray[np.int64]) -> float:
+    """Return the mean share of each occurring class that is answered right; NaN without a case."""
+    wanted = matrix.sum(axis=1)
+    right = np.diagonal(matrix)
+    return _mean_where(wanted > 0, right / np.maximum(1, wanted))
+
+
+def macro_specificity(matrix: NDArray[np.int64]) -> float:
+    """Return the mean share of the others that is not taken for a class, over all classes.
+
+    Returns:
+        NaN where all cases are of one class, or there is none.
+    """
+    others = matrix.sum() - matrix.sum(axis=1)
+    wrong = matrix[:, : len(matrix)].sum(axis=0) - np.diagonal(matrix)
+    return _mean_where(others > 0, 1 - wrong / np.maximum(1, others))
+
+
+def auroc(is_positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
+    """Return the area under the ROC curve: how often a positive outscores a negative.
+
+    Equal scores count half (Mann and Whitney's U).
+
+    Args:
+        is_positive: (n,).
+        scores: (n,), larger for what is more likely positive.
+
+    Returns:
+        NaN where either kind is missing.
+    """
+    positive, negative = scores[is_positive], np.sort(scores[~is_positive])
+    if not (len(positive) and len(negative)):
+        return float("nan")
+    below = np.searchsorted(negative, positive, side="left")
+    below_or_equal = np.searchsorted(negative, positive, side="right")
+    return float((below + below_or_equal).mean() / 2 / len(negative))
+
+
+def macro_auroc(wanted: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
+    """Return the mean AUROC of every class against the rest.
+
+    Args:
+        wanted: (n,) true classes.
+        probabilities: (n, classes).
+
+    Returns:
+        NaN where no class has both cases and others.
+    """
+    areas = [auroc(wanted == c, probabilities[:, c]) for c in range(probabilities.shape[1])]
+    return _mean_where(~np.isnan(areas), np.array(areas))
+
+
 def collapse_alarms(matrix: NDArray[np.int64]) -> tuple[str, ...]:
     """Return finished sentences on signs that the classifier answers without looking."""
     answered = matrix[:, : len(matrix)].sum(axis=0)
@@ -64,3 +116,7 @@ def collapse_alarms(matrix: NDArray[np.int64]) -> tuple[str, ...]:
 def _constant_scores(matrix: NDArray[np.int64]) -> list[float]:
     wanted = matrix.sum(axis=1)
     return [float(2 * n / (n + wanted.sum()) / len(wanted)) for n in wanted]
+
+
+def _mean_where(known: NDArray[np.bool_], values: NDArray[np.float64]) -> float:
+    return float(values[known].mean()) if known.any() else float("nan")

@@ -2,6 +2,11 @@
 
 Boxes are `engine.finding.Box`, along the patient's axes, in mm. A hit is an overlap (intersection
 over union) of at least 0.1 unless stated otherwise, as nnDetection and PANORAMA count.
+
+There are two average precisions. `average_precision` sums precision times gain in recall, as
+picai_eval and scikit-learn do, and does not depend on the order of equal probabilities.
+`average_precision_coco` reads the falling envelope of precision at 101 recalls, as COCO, MONAI
+and nnDetection do; the papers' mAP columns are of this kind, and it is the larger of the two.
 """
 
 from __future__ import annotations
@@ -15,7 +20,14 @@ from numpy.typing import NDArray
 from engine.finding import Box
 
 HIT_IOU = 0.1
+IOUS = tuple(round(0.1 + 0.05 * step, 2) for step in range(9))
+"""The overlaps that mAP is averaged over: 0.1 to 0.5 in steps of 0.05, as in nnDetection."""
+
+MAX_BOXES = 100
+"""Boxes of a case that COCO's figures count, the surest first."""
+
 _FALSE_PER_CASE = (0.25, 0.5, 1.0, 2.0)
+_RECALLS_PERCENT = np.arange(101)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +133,91 @@ def sensitivity_at(
     sensitivity = np.cumsum(hits)[ends] / num_lesions
     false = np.cumsum(~hits)[ends] / len(cases)
     return {limit: float(sensitivity[false <= limit].max(initial=0.0)) for limit in false_per_case}
+
+
+def froc(cases: Sequence[CaseDetections]) -> tuple[tuple[float, float], ...]:
+    """Return the whole FROC curve: (false boxes per case, sensitivity) along falling probability.
+
+    Returns:
+        From (0, 0) on, one point for every probability; empty where there is no lesion.
+    """
+    num_lesions = sum(case.num_lesions for case in cases)
+    if num_lesions == 0:
+        return ()
+    probabilities, hits = _pooled(cases)
+    ends = np.flatnonzero(np.append(np.diff(probabilities) != 0, True)) if len(hits) else []
+    false = (np.cumsum(~hits)[ends] / len(cases)).tolist()
+    sensitivity = (np.cumsum(hits)[ends] / num_lesions).tolist()
+    return ((0.0, 0.0), *zip(false, sensitivity, strict=True))
+
+
+def average_precision_coco(cases: Sequence[CaseDetections]) -> float:
+    """Return COCO's average precision: the mean of the precision envelope at 101 recalls.
+
+    Equal probabilities keep the order of the cases, as in MONAI's `COCOMetric`.
+
+    Returns:
+        NaN where there is no lesion.
+    """
+    return mean_average_precision([case_boxes([case]) for case in cases])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CaseBoxes:
+    """The boxes of one case, matched at several overlaps.
+
+    Args:
+        probabilities: (n,), falling.
+        hits: (overlaps, n).
+        num_lesions: That the reference has.
+    """
+
+    probabilities: NDArray[np.float64]
+    hits: NDArray[np.bool_]
+    num_lesions: int
+
+
+def case_boxes(matches: Sequence[CaseDetections]) -> CaseBoxes:
+    """Return one case's boxes, matched at several overlaps, as arrays.
+
+    Args:
+        matches: Of one and the same case; one per overlap.
+    """
+    surest = [match.candidates[:MAX_BOXES] for match in matches]
+    return CaseBoxes(
+        np.array([candidate.probability for candidate in surest[0]], np.float64),
+        np.array([[candidate.is_hit for candidate in row] for row in surest], np.bool_),
+        matches[0].num_lesions,
+    )
+
+
+def mean_average_precision(cases: Sequence[CaseBoxes]) -> float:
+    """Return `average_precision_coco`, averaged over the overlaps the boxes were matched at.
+
+    Returns:
+        NaN where there is no lesion.
+    """
+    num_lesions = sum(case.num_lesions for case in cases)
+    if num_lesions == 0:
+        return float("nan")
+    order = np.argsort(-np.concatenate([case.probabilities for case in cases]), kind="stable")
+    found = np.cumsum(np.concatenate([case.hits for case in cases], axis=1)[:, order], axis=1)
+    precision = found / np.arange(1, len(order) + 1)
+    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    # Beyond the last recall nothing is found: precision 0.
+    envelope = np.pad(envelope, ((0, 0), (0, 1)))
+    # In whole numbers: MONAI rounds recalls to float32, and 0.7 may then fall short of 0.7.
+    places = [np.searchsorted(100 * row, _RECALLS_PERCENT * num_lesions) for row in found]
+    return float(np.mean([row[place] for row, place in zip(envelope, places, strict=True)]))
+
+
+def mean_average_recall(cases: Sequence[CaseBoxes]) -> float:
+    """Return the share of lesions found, averaged over the overlaps; NaN without a lesion."""
+    num_lesions = sum(case.num_lesions for case in cases)
+    if num_lesions == 0:
+        return float("nan")
+    num_hits = np.sum([case.hits.sum(axis=1) for case in cases], axis=0)
+    return float(np.mean(num_hits / num_lesions))
 
 
 def _pooled(
