@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from engine.networks.detection import DetectionHead
 from engine.networks.heads import SubtypeHead, num_pooled_features
 from engine.networks.resenc import PlainUNet, ResEncUNet
 from engine.networks.unet import UNet3d
@@ -60,6 +61,7 @@ NETWORKS.add("unet", UNet3d)
 
 HEADS: Registry[Callable[..., Any]] = Registry("head")
 """By name: make a head from (system, trunk, **params); its output is described where it is."""
+HEADS.add("detection", DetectionHead)
 
 
 class MultitaskNetwork(nn.Module):
