@@ -64,7 +64,7 @@ STARTER = System(
         epochs=80,  # ours: the loss had levelled off
         steps_per_epoch=50,
         optimiser=Part("adamw", {"lr": 1e-3, "weight_decay": 1e-2}),
-        losses=(Part("dice_ce"), Part("subtype_ce")),
+        losses=(Part("dice_ce"),),
         foreground_share=0.8,
     ),
     inference=Inference(
