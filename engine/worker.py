@@ -24,8 +24,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from engine import wire
+from engine.archive.registered import find_system, weights_of
 from engine.case import Case
-from engine.catalogue import SYSTEMS
 from engine.errors import CancelledError, IsletError
 from engine.finding import Prediction
 from engine.interop.findings_json import prediction_to_json, run_to_json
@@ -180,12 +180,18 @@ def _predict(request: Mapping[str, Any], link: Link) -> None:
     answer(request, link, work)
 
 
+def _load(system: str, device: str) -> Model:
+    weights = weights_of(system)
+    # A name may be given to other weights while we live.
+    return _load_once(system, device, 0 if weights is None else weights.stat().st_mtime_ns)
+
+
 # ours: one model, so that no memory is held by a system that nobody looks with.
 @lru_cache(maxsize=1)
-def _load(system: str, device: str) -> Model:
+def _load_once(system: str, device: str, _written_ns: int) -> Model:
     from engine.inference.model import load_model
 
-    return load_model(SYSTEMS.get(system), device)
+    return load_model(find_system(system), device)
 
 
 def _take_over_stdio() -> tuple[BinaryIO, Link]:

@@ -98,7 +98,7 @@ class RunFolder:
             # Last: a folder with this file is a run, and its plan is there.
             write_json(folder / RUN_FILE, values)
         except OSError as error:
-            raise _unusable(error) from error
+            raise folder_error(error) from error
         return cls(folder)._begin()
 
     @classmethod
@@ -118,7 +118,7 @@ class RunFolder:
         try:
             write_json(folder / RUN_FILE, {**values, **_this_process()})
         except OSError as error:
-            raise _unusable(error) from error
+            raise folder_error(error) from error
         return cls(folder)._begin()
 
     @property
@@ -152,7 +152,7 @@ class RunFolder:
         try:
             path.parent.mkdir(exist_ok=True)
         except OSError as error:
-            raise _unusable(error) from error
+            raise folder_error(error) from error
         return path
 
     def emit(self, event: str, **values: Any) -> None:
@@ -171,7 +171,7 @@ class RunFolder:
         try:
             _append(self.folder / EVENTS_FILE, line)
         except OSError as error:
-            raise _unusable(error) from error
+            raise folder_error(error) from error
 
     def set_state(self, state: RunState, message: str = "", remedy: str = "") -> None:
         """Say what the run is doing now, in its events and for whoever opens it later.
@@ -188,7 +188,7 @@ class RunFolder:
         try:
             write_json(self.folder / RUN_FILE, {**read_run_file(self.folder), **said})
         except OSError as error:
-            raise _unusable(error) from error
+            raise folder_error(error) from error
         self.emit("state", **said)
 
     def wanted(self) -> Wish:
@@ -205,7 +205,7 @@ class RunFolder:
             write_wish(self.folder, "run")
             _mend(self.folder / EVENTS_FILE)
         except OSError as error:
-            raise _unusable(error) from error
+            raise folder_error(error) from error
         self.set_state(RunState.RUNNING)
         return self
 
@@ -337,7 +337,8 @@ def _damaged() -> RunFolderError:
     )
 
 
-def _unusable(error: OSError) -> RunFolderError:
+def folder_error(error: OSError) -> RunFolderError:
+    """Return what to tell the user where writing into a run's folder failed."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return RunDiskFullError()
     return RunFolderError(

@@ -34,9 +34,9 @@ def predict(
 ) -> None:
     """Look for lesions in one case; write labels.nii.gz, findings.json and run.json."""
     check_output_folder(out, needed_bytes=_RESULTS_BYTES)
-    from engine.catalogue import SYSTEMS
+    from engine.archive.registered import find_system
 
-    chosen = SYSTEMS.get(system)
+    chosen = find_system(system)
     case, prediction = with_progress(lambda report: _look(path, chosen, device, report))
     findings = _write(out, case, prediction)
     if as_json:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from engine.archive.registered import systems_folder, weights_of
+from engine.archive.run_folder import WEIGHTS_FILE
 from engine.errors import IsletError
 from engine.inference.device import choose_device, choose_precision
 from engine.networks.build import MultitaskNetwork, build
@@ -57,20 +58,17 @@ class Model:
 
 
 def weights_path(system: System) -> Path:
-    """Return where the shipped weights of `system` belong."""
-    return Path(str(files("engine"))).parent / "resources/systems" / system.name / _FILE
-
-
-_FILE = "weights.safetensors"
+    """Return where the weights of `system` are, shipped or registered, or would be."""
+    return weights_of(system.name) or systems_folder() / system.name / WEIGHTS_FILE
 
 
 def load_model(system: System, device: str = "auto", weights: Path | None = None) -> Model:
     """Load the trained networks of `system`.
 
     Args:
-        system: A catalogue value.
+        system: Of the catalogue, or registered.
         device: "auto", "cpu" or "cuda:N".
-        weights: Another weights file than the shipped one.
+        weights: Another weights file than the system's own.
 
     Raises:
         WeightsError: If the file is missing, broken, or does not fit the system.

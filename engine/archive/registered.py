@@ -1,0 +1,298 @@
+"""Systems that analyse: those of the catalogue, and those trained and registered here."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import platformdirs
+
+from engine.archive.run_folder import SYSTEM_FILE, WEIGHTS_FILE, write_json
+from engine.archive.runs import read_run
+from engine.archive.weights_file import copy_renamed
+from engine.catalogue import SYSTEMS
+from engine.errors import IsletError
+from engine.registry import UnknownNameError
+from engine.run import TrainingRun
+from engine.system import System
+from engine.system_json import DamagedSystemError, system_from_json, system_to_json
+
+log = logging.getLogger(__name__)
+
+_PROVENANCE_FILE = "provenance.json"
+# What every file system takes, and no shell or web page changes.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+class RegisterError(IsletError):
+    """A run that cannot become a system under the name it was given."""
+
+
+class DamagedRegistrationError(IsletError):
+    """A registered system whose files are missing or damaged."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The registered system '{name}' is damaged.",
+            remedy=f"Remove it with 'islet unregister {name}', and register its run again.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a registered system comes from.
+
+    Args:
+        run_id: The run that trained it.
+        system: Name of the system it was trained as.
+        size: Of that system.
+        dataset: Name of the data set.
+        fold: Held back for validation; None where none was.
+        num_epochs: Finished when it was registered.
+        best_epoch: Counted from 1; None without a validation.
+        scores: Of the best epoch, by name.
+        registered: When, ISO 8601 with the offset from UTC.
+        weights_sha256: Of the registered weights, hexadecimal; what every prediction states.
+        islet: Version that registered it.
+    """
+
+    run_id: str
+    system: str
+    size: str
+    dataset: str
+    fold: int | None
+    num_epochs: int
+    best_epoch: int | None
+    scores: Mapping[str, float]
+    registered: str
+    weights_sha256: str
+    islet: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scores", MappingProxyType(dict(self.scores)))
+
+
+def systems_folder() -> Path:
+    """Return where registered systems lie, one folder each."""
+    return platformdirs.user_data_path("islet") / "systems"
+
+
+def find_system(name: str) -> System:
+    """Return the system called `name`, of the catalogue or registered here.
+
+    Raises:
+        UnknownNameError: If there is none; its remedy names the nearest match.
+        DamagedRegistrationError: If it is registered, and damaged.
+    """
+    if name in SYSTEMS:
+        return SYSTEMS.get(name)
+    if _NAME.fullmatch(name) and (systems_folder() / name).is_dir():
+        return _read(systems_folder() / name)
+    known = {*SYSTEMS.names(), *(system.name for system in registered_systems()[0])}
+    raise UnknownNameError("system", name, tuple(sorted(known)))
+
+
+def all_systems() -> tuple[System, ...]:
+    """Return the catalogue, then every registered system by name; damaged ones are left out."""
+    systems, remarks = registered_systems()
+    if remarks:
+        log.warning("Left out %d registered systems that cannot be used", len(remarks))
+    return (*SYSTEMS, *systems)
+
+
+def registered_systems() -> tuple[tuple[System, ...], tuple[str, ...]]:
+    """Return the registered systems by name, and a sentence for each that cannot be used."""
+    place = systems_folder()
+    if not place.is_dir():
+        return (), ()
+    systems: list[System] = []
+    remarks: list[str] = []
+    for folder in sorted(place.iterdir()):
+        if not (_NAME.fullmatch(folder.name) and folder.is_dir()):
+            continue
+        if folder.name in SYSTEMS:
+            remarks.append(f"The registered system '{folder.name}' gives way to Islet's own.")
+            continue
+        try:
+            systems.append(_read(folder))
+        except DamagedRegistrationError as error:
+            remarks.append(f"{error.message} {error.remedy}")
+    return tuple(systems), tuple(remarks)
+
+
+def is_registered(name: str) -> bool:
+    """Return whether `name` was given to a run on this computer, not by the catalogue."""
+    return name not in SYSTEMS and bool(_NAME.fullmatch(name)) and _folder_of(name).is_dir()
+
+
+def weights_of(name: str) -> Path | None:
+    """Return the weights of the system called `name`, shipped or registered; None without."""
+    if not _NAME.fullmatch(name):
+        return None
+    path = (_shipped_folder() if name in SYSTEMS else systems_folder()) / name / WEIGHTS_FILE
+    return path if path.is_file() else None
+
+
+def provenance_of(name: str) -> Provenance | None:
+    """Return where the registered system `name` comes from; None where nobody knows."""
+    if not is_registered(name):
+        return None
+    try:
+        values = json.loads((_folder_of(name) / _PROVENANCE_FILE).read_bytes())
+        return Provenance(**values)
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def register(run_folder: Path, name: str | None = None) -> System:
+    """Make the weights of a run a system that analyses; the run itself is not needed any more.
+
+    Args:
+        run_folder: A finished or stopped run.
+        name: What the system shall be called; None takes the run's own name.
+
+    Raises:
+        RegisterError: If the run has no weights, the name is taken or unfit, or it cannot be
+            written.
+        RunFolderError: If there is no run, or it is damaged.
+    """
+    run = read_run(run_folder)
+    wanted = run.run_id if name is None else name
+    _check_name(wanted)
+    if not (run_folder / WEIGHTS_FILE).is_file():
+        raise RegisterError(
+            "The run has no weights yet.",
+            remedy="Let it finish, or stop it after an epoch, and register it then.",
+        )
+    system = replace(run.plan.system, name=wanted, sizes={})
+    _write(system, run, _folder_of(wanted))
+    log.info("Registered a run as a system")
+    return system
+
+
+def unregister(name: str) -> None:
+    """Remove the registered system called `name`; the run it came from stays.
+
+    Raises:
+        RegisterError: If the catalogue has it, or it cannot be removed.
+        UnknownNameError: If nothing is registered under that name.
+    """
+    if name in SYSTEMS:
+        raise RegisterError(
+            f"The system '{name}' belongs to Islet and cannot be removed.",
+            remedy="Name a system that you registered; 'islet systems' lists them.",
+        )
+    if not is_registered(name):
+        known = tuple(system.name for system in registered_systems()[0])
+        raise UnknownNameError("registered system", name, known)
+    try:
+        shutil.rmtree(_folder_of(name))
+    except OSError as error:
+        raise RegisterError(
+            f"The system '{name}' could not be removed completely.",
+            remedy="Close what uses it, check your permissions, and remove it again.",
+        ) from error
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise RegisterError(
+            f"'{name}' cannot be the name of a system.",
+            remedy="Use up to 64 letters, digits, dots, hyphens and underscores; "
+            "begin with a letter or digit.",
+        )
+    if name.casefold() in {known.casefold() for known in SYSTEMS.names()}:
+        raise RegisterError(
+            f"'{name}' is the name of a system of Islet.",
+            remedy="Choose another name with --name.",
+        )
+    # Two names that differ in case alone would be one folder on some disks.
+    place = systems_folder()
+    taken = {path.name.casefold() for path in place.iterdir()} if place.is_dir() else set[str]()
+    if name.casefold() in taken:
+        raise RegisterError(
+            f"There is a registered system called '{name}' already.",
+            remedy=f"Choose another name with --name, or remove it with 'islet unregister {name}'.",
+        )
+
+
+def _write(system: System, run: TrainingRun, folder: Path) -> None:
+    """Write the registered system at `folder`, whole or not at all."""
+    staging = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    try:
+        staging.mkdir(parents=True)
+        copy_renamed(run.folder / WEIGHTS_FILE, staging / WEIGHTS_FILE, system.name)
+        write_json(staging / SYSTEM_FILE, system_to_json(system))
+        write_json(staging / _PROVENANCE_FILE, _provenance(run, staging / WEIGHTS_FILE))
+        staging.rename(folder)
+    except OSError as error:
+        raise _unwritable(error) from error
+    except ValueError as error:
+        raise RegisterError(
+            "The weights of the run are damaged.",
+            remedy="Resume the run with --resume, so that it writes them again.",
+        ) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _provenance(run: TrainingRun, weights: Path) -> dict[str, Any]:
+    best = next((record for record in run.history if record.epoch == run.best_epoch), None)
+    with weights.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        "run_id": run.run_id,
+        "system": run.plan.system.name,
+        "size": run.plan.size,
+        "dataset": run.plan.dataset,
+        "fold": run.plan.fold,
+        "num_epochs": len(run.history),
+        "best_epoch": run.best_epoch,
+        "scores": {} if best is None else dict(best.scores),
+        "registered": datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
+        "weights_sha256": digest,
+        "islet": version("islet"),
+    }
+
+
+def _read(folder: Path) -> System:
+    try:
+        system = system_from_json(json.loads((folder / SYSTEM_FILE).read_bytes()))
+    except (OSError, ValueError, DamagedSystemError) as error:
+        raise DamagedRegistrationError(folder.name) from error
+    if system.name != folder.name or not (folder / WEIGHTS_FILE).is_file():
+        raise DamagedRegistrationError(folder.name)
+    return system
+
+
+def _folder_of(name: str) -> Path:
+    return systems_folder() / name
+
+
+def _shipped_folder() -> Path:
+    return Path(str(files("engine"))).parent / "resources" / "systems"
+
+
+def _unwritable(error: OSError) -> RegisterError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RegisterError(
+            "The disk that holds the registered systems is full.",
+            remedy="Free some space, and register the run again.",
+        )
+    return RegisterError(
+        "The registered system cannot be written.",
+        remedy="Ask for permission to write into your own data folder, and register it again.",
+    )
