@@ -16,7 +16,8 @@ class UnknownNameError(IsletError):
 
     def __init__(self, kind: str, name: str, known: tuple[str, ...]) -> None:
         near = get_close_matches(name, known, n=1)
-        hint = f"Did you mean '{near[0]}'?" if near else f"Known names: {', '.join(known)}."
+        listed = f"Known names: {', '.join(known)}." if known else "There is none yet."
+        hint = f"Did you mean '{near[0]}'?" if near else listed
         super().__init__(f"There is no {kind} called '{name}'.", remedy=hint)
 
 

@@ -13,6 +13,8 @@ from engine.cli.console import CANCELLED_CODE, ERROR_CODE, say_error
 from engine.cli.evaluate import evaluate
 from engine.cli.phantom import phantom
 from engine.cli.predict import predict
+from engine.cli.register import register, unregister
+from engine.cli.runs import runs
 from engine.cli.systems import systems
 from engine.cli.train import train
 from engine.cli.view import view
@@ -32,6 +34,9 @@ app.command(rich_help_panel="Analyse")(systems)
 app.command(rich_help_panel="Make data")(phantom)
 app.command(rich_help_panel="Train")(train)
 app.command(rich_help_panel="Train")(evaluate)
+app.add_typer(runs, name="runs", rich_help_panel="Train")
+app.command(rich_help_panel="Train")(register)
+app.command(rich_help_panel="Train")(unregister)
 app.add_typer(benchmark, name="benchmark", rich_help_panel="Measure")
 
 
