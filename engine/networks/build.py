@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from engine.networks.c2fnas import C2FNAS
 from engine.networks.detection import DetectionHead
 from engine.networks.heads import SubtypeHead, num_pooled_features
+from engine.networks.joint_head import JointSubtypeHead
 from engine.networks.resenc import PlainUNet, ResEncUNet
 from engine.networks.unet import UNet3d
+from engine.networks.vae import VaeHead
 from engine.registry import Registry
 from engine.system import Part, System
 
@@ -58,10 +61,13 @@ NETWORKS: Registry[Callable[..., Any]] = Registry("network")
 NETWORKS.add("resenc_unet", ResEncUNet)
 NETWORKS.add("plain_unet", PlainUNet)
 NETWORKS.add("unet", UNet3d)
+NETWORKS.add("c2fnas", C2FNAS)
 
 HEADS: Registry[Callable[..., Any]] = Registry("head")
 """By name: make a head from (system, trunk, **params); its output is described where it is."""
 HEADS.add("detection", DetectionHead)
+HEADS.add("subtype_joint", JointSubtypeHead)
+HEADS.add("vae", VaeHead)
 
 
 class MultitaskNetwork(nn.Module):
@@ -92,16 +98,22 @@ class MultitaskNetwork(nn.Module):
         """Return {"segmentation": logits (B, K, D, H, W)} at the resolution of the input."""
         return {SEGMENTATION: self.trunk.decode(self.trunk.encode(image_BCDHW))[0]}
 
-    def outputs(self, image_BCDHW: Tensor) -> dict[str, Any]:
-        """Return what every jointly trained head says, by its name.
+    def outputs(self, image_BCDHW: Tensor, names: Collection[str] | None = None) -> dict[str, Any]:
+        """Return what the jointly trained heads say, by their names.
 
         "segmentation" is the tuple of logits at every resolution, finest first.
+
+        Args:
+            image_BCDHW: Patches, normalised.
+            names: The heads that are asked, others being skipped; None asks every head.
         """
         stages = self.trunk.encode(image_BCDHW)
-        wants_logits = any(head.needs_logits for head in self.heads.values())
-        logits = self.trunk.decode(stages) if self.has_segmentation or wants_logits else ()
-        outputs: dict[str, Any] = {SEGMENTATION: logits} if self.has_segmentation else {}
-        for name, head in self.heads.items():
+        heads = {n: head for n, head in self.heads.items() if names is None or n in names}
+        segments = self.has_segmentation and (names is None or SEGMENTATION in names)
+        wants_logits = any(head.needs_logits for head in heads.values())
+        logits = self.trunk.decode(stages) if segments or wants_logits else ()
+        outputs: dict[str, Any] = {SEGMENTATION: logits} if segments else {}
+        for name, head in heads.items():
             outputs[name] = head(image_BCDHW, stages, logits)
         return outputs
 
