@@ -10,6 +10,7 @@ them would be empty and the rest noise, so
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,7 +103,8 @@ def fit_temperature(probabilities: NDArray[np.float64], wanted: NDArray[np.int64
     def loss(log_temperature: float) -> float:
         return log_loss(at_temperature(probabilities, float(np.exp(log_temperature))), wanted)
 
-    return float(np.exp(minimize_scalar(loss, bounds=_LOG_TEMPERATURES, method="bounded").x))
+    best: Any = minimize_scalar(loss, bounds=_LOG_TEMPERATURES, method="bounded")
+    return float(np.exp(best.x))
 
 
 def cross_fitted(

@@ -56,6 +56,11 @@ class CaseDetections:
     num_lesions: int
 
     @property
+    def num_hits(self) -> int:
+        """Number of lesions found."""
+        return sum(candidate.is_hit for candidate in self.candidates)
+
+    @property
     def num_false(self) -> int:
         """Number of boxes that hit no lesion."""
         return sum(not candidate.is_hit for candidate in self.candidates)

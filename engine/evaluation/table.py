@@ -1,37 +1,81 @@
-"""Write an evaluation down: as JSON for programs, as Markdown for a model card."""
+"""Write an evaluation down: JSON for programs, CSV for spreadsheets, Markdown for people."""
 
 from __future__ import annotations
 
+import csv
+from io import StringIO
 from math import isnan
 from typing import Any
 
-from engine.evaluation.evaluate import CaseRow, Evaluation, Figure
+from engine.evaluation.evaluate import Evaluation
+from engine.evaluation.figures import Figure
+from engine.evaluation.published import rows_beside
+from engine.evaluation.rows_json import number, row_to_json
+
+_BESIDE = (
+    "Pancreas Dice",
+    "Lesion Dice",
+    "Mean Dice of pancreas and lesion",
+    "Lesion AP at IoU 0.1 (COCO)",
+    "Case AUROC",
+    "Subtype macro-F1",
+)
+_NOT_IN_CSV = ("boxes", "subtype_probabilities")
 
 
 def to_json(evaluation: Evaluation) -> dict[str, Any]:
     """Return the evaluation as plain values; what is not a number is null."""
+    abilities = evaluation.abilities
     return {
         "system": evaluation.system,
         "weights_digest": evaluation.weights_digest,
         "num_cases": len(evaluation.rows),
+        "abilities": {
+            "structures": list(abilities.structures),
+            "finds_lesions": abilities.finds_lesions,
+            "subtypes": list(abilities.subtypes),
+        },
         "figures": {figure.name: _figure_json(figure) for figure in evaluation.figures},
         "confusion": [list(line) for line in evaluation.confusion],
         "sensitivity_at_false_per_case": {
             f"{limit:g}": value for limit, value in evaluation.sensitivity
         },
         "alarms": list(evaluation.alarms),
-        "cases": [_row_json(row) for row in evaluation.rows],
+        "cases": [row_to_json(row) for row in evaluation.rows],
     }
+
+
+def cases_csv(evaluation: Evaluation) -> str:
+    """Return every case as a line of CSV below one of names; unknown is an empty field."""
+    text = StringIO()
+    rows = [_flat(row_to_json(row), evaluation) for row in evaluation.rows]
+    names = dict.fromkeys(name for row in rows for name in row)
+    writer = csv.DictWriter(text, list(names), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def figures_markdown(evaluation: Evaluation) -> str:
     """Return the figures as a Markdown table, with their 95 % intervals."""
     lines = ["| figure | value | 95 % interval | cases |", "| --- | ---: | :---: | ---: |"]
     for figure in evaluation.figures:
-        low, high = figure.interval
-        interval = "–" if isnan(low) else f"{low:.3f} to {high:.3f}"
-        value = "–" if isnan(figure.value) else f"{figure.value:.3f}"
-        lines.append(f"| {figure.name} | {value} | {interval} | {figure.num_cases} |")
+        cells = (figure.name, _say(figure.value), _interval(figure), str(figure.num_cases))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def published_markdown(evaluation: Evaluation) -> str:
+    """Return the system's row beside what others published, as a Markdown table with sources."""
+    header = ("who", "data", *_BESIDE, "source")
+    lines = [f"| {' | '.join(header)} |", "| --- | --- |" + " ---: |" * len(_BESIDE) + " --- |"]
+    ours = [evaluation.figure(name) for name in _BESIDE]
+    cells = [f"{_say(f.value)} ({_interval(f)})" if not isnan(f.value) else "–" for f in ours]
+    data = f"{len(evaluation.rows)} cases of this data set"
+    lines.append(f"| **{evaluation.system}**, measured | {data} | {' | '.join(cells)} | Islet |")
+    for row in rows_beside(evaluation.system):
+        cells = [_say(row.figures[name]) if name in row.figures else "–" for name in _BESIDE]
+        lines.append(f"| {row.who} | {row.data} | {' | '.join(cells)} | {row.source} |")
     return "\n".join(lines) + "\n"
 
 
@@ -47,46 +91,47 @@ def confusion_markdown(evaluation: Evaluation, subtypes: tuple[str, ...]) -> str
 def cases_markdown(evaluation: Evaluation) -> str:
     """Return every case as a row of a Markdown table."""
     lines = [
-        "| case | pancreas Dice | lesion Dice | subtype | answer | lesions | found | false |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| case | pancreas Dice | NSD | HD95 mm | lesion Dice | NSD | HD95 mm "
+        "| subtype | answer | lesions | found | false |",
+        "| --- |" + " ---: |" * 11,
     ]
     for row in evaluation.rows:
-        lesion = "–" if isnan(row.lesion_dice) else f"{row.lesion_dice:.3f}"
+        numbers = [
+            _say(value)
+            for agreed in (row.pancreas, row.lesion)
+            for value in (agreed.dice, agreed.nsd, agreed.hd95_mm)
+        ]
         subtype = "–" if row.subtype is None else str(row.subtype)
         answer = "–" if row.answer < 0 else str(row.answer)
-        lines.append(
-            f"| {row.case_id} | {row.pancreas_dice:.3f} | {lesion} | {subtype} | {answer} "
-            f"| {row.detections.num_lesions} | {_num_hits(row)} | {row.detections.num_false} |"
-        )
+        boxes = row.detections
+        counts = ("–",) * 3
+        if row.matches:
+            counts = (str(boxes.num_lesions), str(boxes.num_hits), str(boxes.num_false))
+        lines.append(f"| {' | '.join((row.case_id, *numbers, subtype, answer, *counts))} |")
     return "\n".join(lines) + "\n"
+
+
+def _flat(row: dict[str, Any], evaluation: Evaluation) -> dict[str, Any]:
+    flat = {name: value for name, value in row.items() if name not in _NOT_IN_CSV}
+    chances = row["subtype_probabilities"]
+    for subtype in range(len(evaluation.abilities.subtypes)):
+        flat[f"probability_{subtype}"] = chances[subtype] if chances else None
+    return flat
 
 
 def _figure_json(figure: Figure) -> dict[str, Any]:
     low, high = figure.interval
     return {
-        "value": _number(figure.value),
-        "interval_95": [_number(low), _number(high)],
+        "value": number(figure.value),
+        "interval_95": [number(low), number(high)],
         "num_cases": figure.num_cases,
     }
 
 
-def _row_json(row: CaseRow) -> dict[str, Any]:
-    return {
-        "case_id": row.case_id,
-        "pancreas_dice": _number(row.pancreas_dice),
-        "lesion_dice": _number(row.lesion_dice),
-        "subtype": row.subtype,
-        "answer": row.answer if row.answer >= 0 else None,
-        "num_lesions": row.detections.num_lesions,
-        "num_found": _num_hits(row),
-        "num_false": row.detections.num_false,
-        "seconds": _number(row.seconds),
-    }
+def _interval(figure: Figure) -> str:
+    low, high = figure.interval
+    return "–" if isnan(low) else f"{low:.3f} to {high:.3f}"
 
 
-def _num_hits(row: CaseRow) -> int:
-    return sum(candidate.is_hit for candidate in row.detections.candidates)
-
-
-def _number(value: float) -> float | None:
-    return None if isnan(value) else value
+def _say(value: float) -> str:
+    return "–" if isnan(value) else f"{value:.3f}"
