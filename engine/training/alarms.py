@@ -91,4 +91,4 @@ class ClassifierWatch:
 
 def _entropy(shares: NDArray[np.float64]) -> float:
     shares = shares[shares > 0]
-    return float(-(shares * np.log(shares)).sum())
+    return float((shares * np.log(1 / shares)).sum())
