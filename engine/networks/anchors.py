@@ -84,14 +84,12 @@ def fit_anchors(
     factors = torch.tensor(scales, dtype=torch.float64)
     ordered = edges_N3[edges_N3.prod(1).argsort(stable=True)]
     quantiles = (torch.arange(num_shapes) + 0.5) / num_shapes * len(ordered)
-    shapes_A3 = ordered[quantiles.long()] / factors.min()
-    for _ in range(iterations):
-        moved = _means(edges_N3, shapes_A3, factors)
-        if torch.equal(moved, shapes_A3):
-            break
-        shapes_A3 = moved
-    shapes_A3 = shapes_A3[shapes_A3.prod(1).argsort(stable=True)]
-    return tuple((float(s), float(r), float(c)) for s, r, c in shapes_A3.round(decimals=2))
+    # Which scale the boxes are meant for is not known before, and the search does not cross over.
+    starts = [ordered[quantiles.long()] / factor for factor in factors]
+    found = [_settled(edges_N3, start, factors, iterations) for start in starts]
+    best = max(found, key=lambda shapes: _fit(edges_N3, shapes, factors))
+    best = best[best.prod(1).argsort(stable=True)]
+    return tuple((float(s), float(r), float(c)) for s, r, c in best.round(decimals=2))
 
 
 def centred_overlap(edges_N3: Tensor, shapes_A3: Tensor) -> Tensor:
@@ -100,12 +98,28 @@ def centred_overlap(edges_N3: Tensor, shapes_A3: Tensor) -> Tensor:
     return shared / (edges_N3.prod(-1)[:, None] + shapes_A3.prod(-1)[None] - shared)
 
 
-def _means(edges_N3: Tensor, shapes_A3: Tensor, factors: Tensor) -> Tensor:
+def _at_scales(shapes_A3: Tensor, factors: Tensor) -> Tensor:
+    return (shapes_A3[:, None] * factors[:, None]).flatten(0, 1)
+
+
+def _fit(edges_N3: Tensor, shapes_A3: Tensor, factors: Tensor) -> float:
+    return float(centred_overlap(edges_N3, _at_scales(shapes_A3, factors)).amax(1).mean())
+
+
+def _settled(edges_N3: Tensor, shapes_A3: Tensor, factors: Tensor, iterations: int) -> Tensor:
+    for _ in range(iterations):
+        moved = _medians(edges_N3, shapes_A3, factors)
+        if torch.equal(moved, shapes_A3):
+            break
+        shapes_A3 = moved
+    return shapes_A3
+
+
+def _medians(edges_N3: Tensor, shapes_A3: Tensor, factors: Tensor) -> Tensor:
     """Return the median of the boxes nearest to each shape; a shape without boxes stays."""
-    candidates = (shapes_A3[:, None] * factors[:, None]).flatten(0, 1)
-    best = centred_overlap(edges_N3, candidates).argmax(1)
-    shape, scale = best // len(factors), factors[best % len(factors)]
-    at_scale_one = edges_N3 / scale[:, None]
+    best = centred_overlap(edges_N3, _at_scales(shapes_A3, factors)).argmax(1)
+    shape = best // len(factors)
+    at_scale_one = edges_N3 / factors[best % len(factors)][:, None]
     return torch.stack(
         [
             at_scale_one[shape == index].median(0).values if bool((shape == index).any()) else old

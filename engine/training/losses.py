@@ -17,6 +17,7 @@ from torch import Tensor
 from engine.registry import Registry
 from engine.training.batch import Batch
 from engine.training.class_loss import focal_ce, weighted_ce
+from engine.training.detection_loss import retinanet
 from engine.training.marginal import merge_unlabelled
 from engine.training.vae_loss import vae_loss
 
@@ -25,6 +26,7 @@ LOSSES: Registry[Loss] = Registry("loss")
 LOSSES.add("weighted_ce", weighted_ce)
 LOSSES.add("focal_ce", focal_ce)
 LOSSES.add("vae", vae_loss)
+LOSSES.add("retinanet", retinanet)
 
 _SMOOTH = 1e-5
 
