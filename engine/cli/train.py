@@ -2,92 +2,195 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import subprocess
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
-from engine.catalogue import SYSTEMS
-from engine.cli.console import notes
+from engine.cli.console import CANCELLED_CODE, ERROR_CODE, notes, say_error, say_json
+from engine.cli.train_bars import TrainingBars
+from engine.errors import IsletError
 
 if TYPE_CHECKING:
-    from engine.run import EpochRecord
     from engine.system import System
+    from engine.training.train import Order
+
+Size = Literal["toy", "small", "full"]
+_ALL = "all"
+
+
+class FoldError(IsletError):
+    """A fold that there is not."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            f"There is no fold '{text}'.",
+            remedy="Give a number from 0 to 4, or 'all' to train on every case.",
+        )
+
+
+class ProcessesEndedError(IsletError):
+    """One of several training processes is gone."""
+
+    def __init__(self, num_devices: int) -> None:
+        super().__init__(
+            f"One of the {num_devices} training processes ended unexpectedly.",
+            remedy="It may have been killed or run out of memory. Resume the run with --resume; "
+            "at most two minutes of training are lost.",
+        )
 
 
 def train(
     system: Annotated[str, typer.Argument(help="Name of the system; see 'islet systems'.")],
-    data: Annotated[Path, typer.Option(help="Data set: nnU-Net raw layout with subtypes.csv.")],
-    run: Annotated[Path, typer.Option(help="Folder of the run; an interrupted one goes on.")],
-    seed: Annotated[int, typer.Option(help="Of every random choice.", min=0)] = 1,
+    data: Annotated[Path, typer.Option(help="Data set: nnU-Net raw or MSD layout.")],
+    run: Annotated[Path, typer.Option(help="Folder of the run.")],
+    size: Annotated[Size, typer.Option(help="full is the system as its source has it.")] = "full",
+    fold: Annotated[
+        str, typer.Option(help="Fold held back for validation, 0 to 4; 'all' holds none back.")
+    ] = "0",
     epochs: Annotated[
         int | None, typer.Option(help="Instead of the system's own number.", min=1)
     ] = None,
+    seed: Annotated[int, typer.Option(help="Of every random choice.", min=0)] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = "auto",
+    devices: Annotated[
+        int, typer.Option(help="Processes that share every batch, on the CPU or a GPU each.", min=1)
+    ] = 1,
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"], typer.Option(help="Of the forward passes.")
+    ] = "auto",
+    augment_on: Annotated[
+        Literal["auto", "device", "cpu"],
+        typer.Option(help="Change patches where the network trains, or in loading threads."),
+    ] = "auto",
+    head: Annotated[
+        Literal["own", "staged", "paper"],
+        typer.Option(help="Subtype head: the system's own, fitted afterwards, or trained jointly."),
+    ] = "own",
+    store: Annotated[
+        Path | None, typer.Option(help="Folder of prepared cases; see 'islet prepare'.")
+    ] = None,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Train without the broken cases.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in the folder.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say, as JSON, what memory it would take.")
+    ] = False,
 ) -> None:
-    """Train SYSTEM on a data set and write its weights into the run's folder."""
-    chosen = SYSTEMS.get(system)
-    if epochs is not None:
-        chosen = _with_epochs(chosen, epochs)
+    """Train SYSTEM on a data set.
+
+    Everything goes into the folder of the run: plan, events, checkpoints, weights. Ctrl+C stops
+    after the current step, with a checkpoint; pressed again, it leaves at once.
+    """
     # Not at the top: `islet --help` must not wait for torch.
-    from engine.training.train import train_system
+    from engine.archive.registered import find_system
+    from engine.training.train import Order
 
-    with _bars() as bars:
-        follower = _Follower(bars, chosen)
-        weights = train_system(
-            chosen,
-            data,
-            run,
-            seed=seed,
-            on_epoch=follower.on_epoch,
-            on_progress=follower.on_progress,
-        )
-    notes.print(f"The weights are in {weights.name} of the run's folder.")
-
-
-class _Follower:
-    """Shows one bar per stage, and the loss of the last epoch."""
-
-    def __init__(self, bars: Progress, system: System) -> None:
-        self._bars = bars
-        parts = [system] if system.localiser is None else [system.localiser, system]
-        self._epochs = {part.name: part.training.epochs for part in parts}
-        self._tasks = {}
-
-    def on_epoch(self, system: str, record: EpochRecord) -> None:
-        """Show a finished epoch."""
-        task = self._task(system, self._epochs[system])
-        losses = ", ".join(f"{name} {value:.3f}" for name, value in record.losses.items())
-        self._bars.update(task, completed=record.epoch, description=f"{system}: {losses}")
-
-    def on_progress(self, stage: str, fraction: float) -> None:
-        """Show how far a stage without epochs is."""
-        self._bars.update(self._task(stage, 100), completed=round(100 * fraction))
-
-    def _task(self, name: str, total: int):  # noqa: ANN202 - rich's TaskID
-        if name not in self._tasks:
-            self._tasks[name] = self._bars.add_task(name, total=total)
-        return self._tasks[name]
+    chosen = _sized(find_system(system), size, epochs, head)
+    order = Order(
+        system=chosen,
+        data=data,
+        folder=run,
+        size=size,
+        seed=seed,
+        fold=_fold(fold),
+        device=device,
+        num_devices=devices,
+        precision=precision,
+        augment_on=augment_on,
+        store=store,
+        skip_broken=skip_broken,
+    )
+    if dry_run:
+        _rehearse(order)
+        return
+    args = {
+        "system": system, "size": size, "fold": fold, "epochs": epochs, "seed": seed,
+        "device": device, "devices": devices, "precision": precision, "augment_on": augment_on,
+        "head": head, "store": None if store is None else str(store.absolute()),
+        "skip_broken": skip_broken,
+    }  # fmt: skip
+    _conduct(order, args, resume=resume)
 
 
-def _bars() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        console=notes,
+def _rehearse(order: Order) -> None:
+    from engine.training.train import rehearse
+
+    say_json(
+        [
+            {
+                "system": run.plan.system.name,
+                "parameters": run.num_parameters,
+                "needed_bytes": run.needed_bytes,
+                "free_bytes": run.free_bytes,
+                "accumulation": run.plan.accumulation,
+                "text": run.text,
+            }
+            for run in rehearse(order)
+        ]
     )
 
 
-def _with_epochs(system: System, epochs: int) -> System:
-    training = replace(system.training, epochs=epochs)
-    localiser = None if system.localiser is None else _with_epochs(system.localiser, epochs)
-    return replace(system, training=training, localiser=localiser)
+def _conduct(order: Order, args: dict[str, Any], *, resume: bool) -> None:
+    from engine.training.conduct import conduct
+    from engine.training.distributed import is_member
+
+    if order.num_devices > 1 and not is_member():
+        _start_processes(order.num_devices)
+        return
+    with TrainingBars() as bars:
+        try:
+            weights = conduct(order, args, resume=resume, follower=bars)
+        except IsletError as error:
+            if not is_member():
+                raise
+            # torchrun prints a traceback for whatever leaves a process in another way.
+            bars.stop()
+            if bars.speaks:
+                say_error(error)
+            sys.exit(CANCELLED_CODE if bars.is_stopping else ERROR_CODE)
+    if bars.speaks:
+        notes.print(f"The weights are in {weights.name} of the run's folder.")
+
+
+def _start_processes(num_devices: int) -> None:
+    """Start this very command again, once for every device, through torchrun."""
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone",
+        "--nproc-per-node", str(num_devices), "-m", "engine.cli", *sys.argv[1:],
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stderr=None)
+    while True:
+        try:
+            code = process.wait()
+            break
+        except KeyboardInterrupt:
+            # torchrun has heard it too, and lets its processes write their checkpoint.
+            continue
+    if code == 0:
+        return
+    raise ProcessesEndedError(num_devices)
+
+
+def _sized(system: System, size: str, epochs: int | None, head: str) -> System:
+    from engine.catalogue.variants import with_epochs, with_subtype_head
+
+    sized = system.at(size)
+    if head != "own":
+        sized = with_subtype_head(sized, head)
+    return sized if epochs is None else with_epochs(sized, epochs)
+
+
+def _fold(text: str) -> int | None:
+    from engine.training.train import NUM_FOLDS
+
+    if text == _ALL:
+        return None
+    if not text.isdecimal() or int(text) >= NUM_FOLDS:
+        raise FoldError(text)
+    return int(text)

@@ -1,173 +1,342 @@
-"""Fit a network's segmentation to a store of prepared cases."""
+"""Fit every jointly trained head of a system to prepared cases."""
 
 from __future__ import annotations
 
-import copy
 import logging
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+import psutil
 import torch
 from torch import Tensor
 
-from engine.data.patches import draw_patch
-from engine.data.store import StoredCase
-from engine.errors import IsletError
-from engine.networks.build import MultitaskNetwork, build
+from engine.errors import CancelledError
+from engine.inference.device import autocast
+from engine.inference.memory import peak_memory_bytes
+from engine.networks.build import MultitaskNetwork, joint_heads
 from engine.run import EpochRecord, Plan
-from engine.training.augment import Augmentation, augment
-from engine.training.losses import LOSSES, deeply_supervised
+from engine.training.alarms import ClassifierWatch, check_finite
+from engine.training.augment import Augmentation
+from engine.training.batch import Batch
+from engine.training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from engine.training.distributed import ALONE, Group
+from engine.training.follow import NOBODY, Follower, StepRecord
+from engine.training.loader import Loader
+from engine.training.losses import LOSSES
+from engine.training.optimise import rate, set_rate, update_average
+from engine.training.sample import Sample, Sampler
+from engine.training.state import State, start
 
 log = logging.getLogger(__name__)
 
-_WARM_UP = 0.03  # ours: share of the steps over which the learning rate rises
-_EMA_DECAY = 0.998  # ours: averages about the last 500 steps
 _CLIP_NORM = 12.0  # nnU-Net
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_SAVE_EVERY_S = 120.0  # ours: what a kill costs at most, beside a step
+_PAUSE_LOOK_S = 0.2
+_WISHES = ("run", "pause", "stop")
+_CLASSIFIERS = frozenset({"subtype_joint", "densenet"})
+# ours: before that share of its epochs every classifier guesses.
+_ALARMS_FROM = 0.25
 
-OnEpoch = Callable[[EpochRecord], None]
-Cases = Callable[[], tuple[StoredCase, ...]]
-
-
-class DivergedError(IsletError):
-    """The loss of a training is no longer a number."""
-
-    def __init__(self, step: int) -> None:
-        super().__init__(
-            f"The training diverged: the loss of step {step} is not a number.",
-            remedy="Lower the learning rate or train in fp32, and resume from the last epoch.",
-        )
+Validate = Callable[[MultitaskNetwork, int], dict[str, float]]
+"""Called with the network, in evaluation mode, and the number of the epoch; gives the scores."""
 
 
-@dataclass(slots=True, eq=False)
-class _State:
-    """What a training carries from step to step."""
-
-    network: MultitaskNetwork
-    average: MultitaskNetwork
-    optimiser: torch.optim.Optimizer
-    step: int = 0
+class StoppedError(CancelledError):
+    """The training was asked to stop; its checkpoint is written."""
 
 
-def fit_segmentation(plan: Plan, cases: Cases, folder: Path, on_epoch: OnEpoch) -> MultitaskNetwork:
-    """Train the trunk of `plan.system`, or go on where `folder` was left.
-
-    Every step draws from a generator seeded with its own number, so a resumed training
-    sees the same patches as an uninterrupted one.
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitting:
+    """Everything one fit needs beside its plan.
 
     Args:
         plan: What to train, and how.
-        cases: Asked at the start of every epoch.
-        folder: Holds the checkpoint.
-        on_epoch: Told about every finished epoch; to cancel, it raises.
+        sampler: Draws its patches.
+        checkpoint: The file that makes it resumable.
+        follower: Hears of every step.
+        validate: Scores the network after an epoch; None where nothing is held back.
+        group: The processes that share every batch.
+        validate_every: Epochs between validations; the last epoch is always validated.
+        num_threads: That load patches.
+    """
+
+    plan: Plan
+    sampler: Sampler
+    checkpoint: Path
+    follower: Follower = NOBODY
+    validate: Validate | None = None
+    group: Group = ALONE
+    validate_every: int = 1
+    num_threads: int = 1
+
+
+def fit(fitting: Fitting) -> MultitaskNetwork:
+    """Train the joint heads of `plan.system`, or go on where its checkpoint was left.
+
+    Every patch draws from a generator seeded with its own number, so a resumed training ends at
+    the weights of an uninterrupted one.
 
     Returns:
-        The exponential moving average of the weights, in evaluation mode.
+        The network to keep: the moving average where the system asks for one; evaluation mode.
 
     Raises:
-        DivergedError: If the loss is no longer a number.
+        StoppedError: If the follower wants to stop; the checkpoint is up to date then.
+        DivergedError: If a loss is no longer a number.
+        CheckpointError: If there is a checkpoint that cannot be used.
     """
-    training = plan.system.training
-    state = _start(plan)
-    checkpoint = folder / f"{plan.system.name}.checkpoint.pt"
-    if checkpoint.exists():
-        _load(state, checkpoint)
-    started = time.monotonic()
-    for epoch in range(state.step // training.steps_per_epoch, training.epochs):
-        stored = cases()
-        losses = [_step(state, plan, stored) for _ in range(training.steps_per_epoch)]
-        _save(state, checkpoint)
-        mean = {"segmentation": float(np.mean(losses))}
-        on_epoch(EpochRecord(epoch + 1, mean, {}, time.monotonic() - started))
-    return state.average.eval()
-
-
-def _start(plan: Plan) -> _State:
-    torch.manual_seed(plan.seed)
-    network = build(plan.system)
-    params = dict(plan.system.training.optimiser.params)
-    optimiser = torch.optim.AdamW(network.trunk.parameters(), **params)
-    return _State(network.train(), copy.deepcopy(network), optimiser)
-
-
-def _step(state: _State, plan: Plan, cases: tuple[StoredCase, ...]) -> float:
-    training = plan.system.training
-    image, labels = _batch(plan, cases, state.step)
-    for group in state.optimiser.param_groups:
-        group["lr"] = _learning_rate(plan, state.step)
-    dtype = _DTYPES[plan.precision]
-    with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
-        outputs = state.network.trunk(image)
-    loss = deeply_supervised(LOSSES.get(training.losses[0].name), outputs, labels)
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise DivergedError(state.step)
-    state.optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(state.network.trunk.parameters(), _CLIP_NORM)
-    state.optimiser.step()
-    state.step += 1
-    _update_average(state)
-    return value
-
-
-def _batch(plan: Plan, cases: tuple[StoredCase, ...], step: int) -> tuple[Tensor, Tensor]:
-    rng = np.random.default_rng((plan.seed, step))
-    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    images: list[Tensor] = []
-    labels: list[Tensor] = []
-    for _ in range(plan.batch_size):
-        share = plan.system.training.foreground_share
-        patch, truth = draw_patch(cases, plan.patch_shape, share, rng)
-        image, label = augment(
-            torch.from_numpy(patch), torch.from_numpy(truth).long(), Augmentation(), generator
-        )
-        images.append(image)
-        labels.append(label)
-    return torch.stack(images)[:, None], torch.stack(labels)
-
-
-def _learning_rate(plan: Plan, step: int) -> float:
-    """Return a short linear rise followed by a cosine fall to zero."""
-    training = plan.system.training
+    device = torch.device(fitting.plan.device)
+    state = start(fitting.plan, device)
+    _resume(state, fitting)
+    training = fitting.plan.system.training
+    loader = _loader(fitting)
     total = training.epochs * training.steps_per_epoch
-    warm_up = max(1, round(_WARM_UP * total))
-    peak = float(training.optimiser.params["lr"])
-    if step < warm_up:
-        return peak * (step + 1) / warm_up
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, total - warm_up)))
+    run = _Run(fitting, state, device)
+    for samples in loader.steps(state.step, total):
+        run.step(samples)
+        if state.step % training.steps_per_epoch == 0:
+            run.finish_epoch()
+        run.obey()
+    return state.best_network.eval()
 
 
-@torch.no_grad()
-def _update_average(state: _State) -> None:
-    # Early on the average must follow quickly, or it would remember the random start.
-    decay = min(_EMA_DECAY, (1 + state.step) / (10 + state.step))
-    pairs = zip(state.average.parameters(), state.network.parameters(), strict=True)
-    for average, current in pairs:
-        average.lerp_(current, 1 - decay)
+class _Run:
+    """The steps of one fit."""
+
+    def __init__(self, fitting: Fitting, state: State, device: torch.device) -> None:
+        self._fitting = fitting
+        self._plan = fitting.plan
+        self._state = state
+        self._device = device
+        self._losses = tuple(
+            (head.name, LOSSES.get(loss.name), loss.params)
+            for head, loss in zip(
+                joint_heads(self._plan.system), self._plan.system.training.losses, strict=True
+            )
+        )
+        self._recipe = Augmentation() if self._plan.augment_on == "device" else None
+        self._mark = self._saved = time.monotonic()
+        self._epoch_s = 0.0
+        self._step_s: float | None = None
+        self._watch = ClassifierWatch()
+        self._alarmed = False
+
+    def step(self, samples: list[Sample]) -> None:
+        """Take one optimiser step on the samples of this process."""
+        state, plan, group = self._state, self._plan, self._fitting.group
+        # Dropout and the variational branch draw from here: the same on every resume.
+        torch.manual_seed(hash((plan.seed, state.step, group.rank)) % 2**62)
+        factor = rate(plan.system.training.schedule, state.step, self._total)
+        set_rate(state.optimiser, factor)
+        state.optimiser.zero_grad(set_to_none=True)
+        means = self._accumulate(samples)
+        self._descend()
+        state.step += 1
+        for task, value in means.items():
+            state.sums[task] = state.sums.get(task, 0.0) + value
+        self._tell_step(means)
+
+    def finish_epoch(self) -> None:
+        """Validate, keep a checkpoint and tell."""
+        state, fitting = self._state, self._fitting
+        epoch = state.step // self._steps
+        self._clock()
+        scores: dict[str, float] = {}
+        last = state.step == self._total
+        if fitting.validate is not None and (last or epoch % fitting.validate_every == 0):
+            scores = self._validated(epoch)
+        self._clock(counts=False)
+        record = EpochRecord(
+            epoch=epoch,
+            losses={task: total / self._steps for task, total in state.sums.items()},
+            scores=scores,
+            elapsed_s=state.elapsed_s,
+            weights=dict(state.balancer.weights),
+            learning_rate=float(state.optimiser.param_groups[0]["lr"]),
+            samples_per_s=self._steps * self._plan.batch_size / max(self._epoch_s, 1e-9),
+            memory_bytes=self._memory(),
+        )
+        state.history.append(_plain(record))
+        state.sums = {}
+        self._epoch_s = 0.0
+        self._save()
+        if fitting.group.is_first:
+            fitting.follower.on_epoch(self._plan.system.name, self._epochs, record)
+            self._look_at_classifier(epoch)
+
+    def obey(self) -> None:
+        """Do what the follower wants: go on, wait, or stop with a checkpoint."""
+        wanted = self._wanted()
+        if wanted != "run":
+            self._clock()
+            self._save()
+        if wanted == "pause":
+            self._fitting.follower.on_pause(is_paused=True)
+            while (wanted := self._wanted()) == "pause":
+                time.sleep(_PAUSE_LOOK_S)
+            self._mark = time.monotonic()
+            self._fitting.follower.on_pause(is_paused=False)
+        if wanted == "stop":
+            raise StoppedError
+        if time.monotonic() - self._saved > _SAVE_EVERY_S:
+            self._clock()
+            self._save()
+
+    def _wanted(self) -> str:
+        """Return what the first process's follower wants."""
+        group = self._fitting.group
+        wish = _WISHES.index(self._fitting.follower.wanted()) if group.is_first else 0
+        return _WISHES[group.agree(wish)]
+
+    @property
+    def _steps(self) -> int:
+        return self._plan.system.training.steps_per_epoch
+
+    @property
+    def _epochs(self) -> int:
+        return self._plan.system.training.epochs
+
+    @property
+    def _total(self) -> int:
+        return self._steps * self._epochs
+
+    def _accumulate(self, samples: list[Sample]) -> dict[str, float]:
+        """Add the gradients of every part; return the batch's losses, over all processes."""
+        plan, group = self._plan, self._fitting.group
+        totals = torch.zeros(len(self._losses), device=self._device)
+        for part in _parts(samples, plan.accumulation):
+            if self._recipe is not None:
+                part = [sample.changed(self._recipe, self._device) for sample in part]
+            batch = self._fitting.sampler.batch(part).to(self._device)
+            losses = self._forward(batch)
+            # Gradients are averaged over processes, so each counts its share of the whole batch.
+            share = len(part) * group.size / plan.batch_size
+            values = torch.stack([loss.detach().float() for loss in losses.values()])
+            totals += share * values
+            self._state.balancer.backward(
+                losses,
+                self._state.network.trunk.shared_parameters(),
+                self._state.parameters,
+                share * self._state.scaler.get_scale(),
+                group.average,
+            )
+        names = [name for name, *_ in self._losses]
+        means = dict(zip(names, group.average(totals), strict=True))
+        # After the exchange, so that every process hears of it.
+        check_finite(means, self._state.step)
+        return {name: float(value) for name, value in means.items()}
+
+    def _forward(self, batch: Batch) -> dict[str, Tensor]:
+        with autocast(self._device, self._plan.precision):
+            outputs = self._state.network.outputs(batch.image_BCDHW)
+        for name in _CLASSIFIERS & outputs.keys():
+            self._watch.add(batch.subtypes_B, outputs[name])
+        return {name: loss(outputs[name], batch, **given) for name, loss, given in self._losses}
+
+    def _descend(self) -> None:
+        state, training = self._state, self._plan.system.training
+        self._fitting.group.average_gradients(state.parameters)
+        state.scaler.unscale_(state.optimiser)
+        torch.nn.utils.clip_grad_norm_(state.parameters, _CLIP_NORM)
+        state.scaler.step(state.optimiser)
+        state.scaler.update()
+        state.balancer.after_step(self._fitting.group.average)
+        if state.average is not None and training.average_decay is not None:
+            update_average(state.average, state.network, state.step + 1, training.average_decay)
+
+    def _validated(self, epoch: int) -> dict[str, float]:
+        fitting = self._fitting
+        scores: dict[str, float] = {}
+        if fitting.group.is_first and fitting.validate is not None:
+            network = self._state.best_network.eval()
+            scores = fitting.validate(network, epoch)
+            network.train()
+        fitting.group.wait()
+        return scores
+
+    def _look_at_classifier(self, epoch: int) -> None:
+        if self._alarmed or epoch < _ALARMS_FROM * self._epochs:
+            return
+        for text in self._watch.alarms():
+            self._alarmed = True
+            self._fitting.follower.on_alarm(text)
+
+    def _tell_step(self, means: dict[str, float]) -> None:
+        spent = self._clock()
+        # The first step of a process is slow and says little of the others.
+        if self._step_s is not None:
+            self._step_s = 0.95 * self._step_s + 0.05 * spent
+        elif self._epoch_s > spent:
+            self._step_s = spent
+        if not self._fitting.group.is_first:
+            return
+        state = self._state
+        left = self._total - state.step
+        self._fitting.follower.on_step(
+            StepRecord(
+                part=self._plan.system.name,
+                epoch=(state.step - 1) // self._steps + 1,
+                epochs=self._epochs,
+                step=(state.step - 1) % self._steps + 1,
+                steps=self._steps,
+                losses=means,
+                weights=dict(state.balancer.weights),
+                remaining_s=None if self._step_s is None else left * self._step_s,
+            )
+        )
+
+    def _clock(self, *, counts: bool = True) -> float:
+        """Add the time since the last call to that of the training, if it counts as such."""
+        now = time.monotonic()
+        spent, self._mark = now - self._mark, now
+        self._state.elapsed_s += spent
+        if counts:
+            self._epoch_s += spent
+        return spent
+
+    def _save(self) -> None:
+        self._saved = time.monotonic()
+        if self._fitting.group.is_first:
+            save_checkpoint(self._state.content(), self._fitting.checkpoint)
+
+    def _memory(self) -> int:
+        if self._device.type == "cuda":
+            return int(torch.cuda.max_memory_allocated(self._device))
+        return peak_memory_bytes()
 
 
-def _save(state: _State, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    content = {
-        "network": state.network.state_dict(),
-        "average": state.average.state_dict(),
-        "optimiser": state.optimiser.state_dict(),
-        "step": state.step,
+def _loader(fitting: Fitting) -> Loader:
+    plan = fitting.plan
+    recipe = Augmentation() if plan.augment_on == "cpu" else None
+    numbers = fitting.group.share(plan.batch_size)
+    return Loader(fitting.sampler, numbers, recipe, fitting.num_threads)
+
+
+def default_num_threads() -> int:
+    """Return how many threads should load patches here."""
+    # ours: more than a few wait for the disk together.
+    return min(8, max(1, (psutil.cpu_count(logical=False) or 1) // 2))
+
+
+def _resume(state: State, fitting: Fitting) -> None:
+    if not fitting.checkpoint.exists():
+        return
+    name = fitting.plan.system.name
+    try:
+        state.restore(load_checkpoint(fitting.checkpoint, name))
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise CheckpointError(name, "belongs to another plan") from error
+    log.info("Resumed %s at step %d", name, state.step)
+
+
+def _parts(samples: list[Sample], num_parts: int) -> Iterable[list[Sample]]:
+    size = -(-len(samples) // num_parts)
+    return (samples[first : first + size] for first in range(0, len(samples), size))
+
+
+def _plain(record: EpochRecord) -> dict[str, object]:
+    values = {name: getattr(record, name) for name in EpochRecord.__slots__}
+    return {
+        name: dict(value) if hasattr(value, "keys") else value for name, value in values.items()
     }
-    torch.save(content, part)
-    part.replace(path)
-
-
-def _load(state: _State, path: Path) -> None:
-    content = torch.load(path, weights_only=True)
-    state.network.load_state_dict(content["network"])
-    state.average.load_state_dict(content["average"])
-    state.optimiser.load_state_dict(content["optimiser"])
-    state.step = int(content["step"])
-    log.info("Resumed at step %d", state.step)

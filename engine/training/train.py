@@ -1,173 +1,258 @@
-"""Train a whole system on a data set: localiser, segmentation, subtype head."""
+"""Train a whole system on a data set: localiser, joint heads, staged subtype head."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from engine.data.datasets import find_entries
-from engine.data.store import StoredCase, read_store, write_case
-from engine.inference.classify import case_features
-from engine.inference.device import choose_precision
+from engine.data.dataset_check import BrokenDatasetError, check_dataset, usable_entries
+from engine.data.datasets import Entry
+from engine.data.prepare_store import default_store, prepare_store
+from engine.data.splits import load_or_make_splits
+from engine.data.store import StoredCase, read_store
+from engine.errors import IsletError
+from engine.inference.device import choose_device, choose_precision
 from engine.inference.model import save_model
-from engine.inference.sliding_window import infer
-from engine.networks.build import MultitaskNetwork, subtype_head
-from engine.progress import OnProgress, ignore_progress
-from engine.run import EpochRecord, Plan
+from engine.networks.build import MultitaskNetwork
+from engine.run import Plan
 from engine.system import System
-from engine.training.fit import fit_segmentation
-from engine.training.subtype import FittedHead, fit_head
+from engine.training.distributed import ALONE, Group
+from engine.training.dry_run import DryRun, dry_run
+from engine.training.fit import Fitting, default_num_threads, fit
+from engine.training.follow import NOBODY, Follower
+from engine.training.sample import Sampler
+from engine.training.staged import fit_subtype
+from engine.training.validate import Validator
 
 log = logging.getLogger(__name__)
 
-_CPU = torch.device("cpu")
+NUM_FOLDS = 5
+_NUM_VALIDATIONS = 20  # ours: points of a validation curve, and a tenth of the time at most
 
-OnEpoch = Callable[[str, EpochRecord], None]
+
+class TooFewDevicesError(IsletError):
+    """More processes were asked for than patches or graphics cards there are."""
+
+    def __init__(self, wanted: int, there: int, what: str) -> None:
+        super().__init__(
+            f"{wanted} processes cannot share {there} {what}.",
+            remedy=f"Ask for at most {there} with --devices.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What somebody wants trained.
+
+    Args:
+        system: At the size wanted.
+        data: The data set's folder.
+        folder: Of the run.
+        size: Name of the size, e.g. "small".
+        seed: Of every random choice.
+        fold: Held back for validation; None trains on every case.
+        device: "auto", "cpu" or "cuda:N".
+        num_devices: Processes that share every batch.
+        precision: "auto", "fp32", "bf16" or "fp16".
+        augment_on: "auto", "device" or "cpu".
+        store: Folder of prepared cases; None shares one between all runs on the same data.
+        skip_broken: Train without broken cases rather than not at all.
+        own_localiser: Train the localiser on this data, too; otherwise the shipped one serves.
+    """
+
+    system: System
+    data: Path
+    folder: Path
+    size: str = "full"
+    seed: int = 1
+    fold: int | None = 0
+    device: str = "auto"
+    num_devices: int = 1
+    precision: str = "auto"
+    augment_on: str = "auto"
+    store: Path | None = None
+    skip_broken: bool = False
+    own_localiser: bool = True
+
+
+def plans(order: Order) -> tuple[Plan, ...]:
+    """Return a plan for each part of the system: its localiser first, where it has one.
+
+    Raises:
+        DeviceMissingError: If the machine lacks the device.
+        TooFewDevicesError: If more processes are wanted than can share the work.
+    """
+    device = choose_device(order.device)
+    if device.type == "cuda" and order.num_devices > torch.cuda.device_count():
+        there = torch.cuda.device_count()
+        raise TooFewDevicesError(order.num_devices, there, "graphics cards")
+    precision = choose_precision(device) if order.precision == "auto" else order.precision
+    usual = "cpu" if device.type == "cpu" else "device"
+    system = order.system
+    parts = [system] if system.localiser is None else [system.localiser, system]
+    return tuple(
+        Plan(
+            system=part,
+            dataset=order.data.name,
+            spacing_mm=part.preparation.spacing_mm,
+            patch_shape=part.training.patch_shape,
+            # A localiser of one patch per step is shared by as many as the system is.
+            batch_size=max(part.training.batch_size, order.num_devices)
+            if part is not system
+            else _batch_size(part, order.num_devices),
+            precision=precision,
+            seed=order.seed,
+            fold=order.fold,
+            size=order.size,
+            device=str(device),
+            num_devices=order.num_devices,
+            accumulation=part.training.accumulation,
+            augment_on=usual if order.augment_on == "auto" else order.augment_on,
+        )
+        for part in parts
+    )
+
+
+def rehearse(order: Order) -> tuple[DryRun, ...]:
+    """Predict the memory of every part of `order`, and fit the plans to the machine.
+
+    Raises:
+        PlanTooLargeError: If a part does not fit.
+    """
+    return tuple(dry_run(plan) for plan in plans(order))
 
 
 def train_system(
-    system: System,
-    dataset: Path,
-    folder: Path,
-    *,
-    seed: int,
-    on_epoch: OnEpoch,
-    on_progress: OnProgress = ignore_progress,
+    order: Order,
+    ready: Sequence[Plan],
+    follower: Follower = NOBODY,
+    group: Group = ALONE,
+    device: str = "cpu",
 ) -> Path:
-    """Train every part of `system` and write its weights.
+    """Train every part and write `weights.safetensors` into the run's folder.
 
-    What is finished in `folder` is kept: called again after an interruption, it goes on.
+    What is finished in the folder is kept: called again after an interruption, it goes on.
 
     Args:
-        system: What to train; its localiser is trained first.
-        dataset: nnU-Net raw layout with `subtypes.csv`.
-        folder: Of this run: stores, checkpoints and `weights.safetensors`.
-        seed: Of every random choice.
-        on_epoch: Told (system name, record) after every epoch.
-        on_progress: Told how far preparation and feature extraction are.
+        order: What to train.
+        ready: Its plans, fitted to the machine by `rehearse`.
+        follower: Hears how it goes, and may stop it.
+        group: The processes that share every batch.
+        device: Of this process.
 
     Returns:
         The weights file.
+
+    Raises:
+        BrokenDatasetError: If a case is broken and must not be skipped.
+        StoppedError: If the follower wants to stop; what is done is kept.
     """
-    parts = [system] if system.localiser is None else [system.localiser, system]
+    teller: Follower = follower if group.is_first else NOBODY
+    training, held_back, entries = _split(order, teller, group)
     networks: list[MultitaskNetwork] = []
-    for part in parts:
-        store = folder / f"{part.name}.store"
-        prepare_store(part, dataset, store, on_progress)
-        networks.append(_fit_part(part, dataset, store, folder, seed, on_epoch))
-    main = networks[-1]
-    if main.subtype is not None:
-        fitted = fit_subtype(main, system, folder / f"{system.name}.store", seed, on_progress)
-        main.subtype = fitted.head
-        log.info("Out-of-fold macro-F1 of the subtype head: %.3f", fitted.macro_f1)
-    weights = folder / "weights.safetensors"
-    save_model(system, main, networks[0] if len(networks) > 1 else None, weights)
+    stores: list[Path] = []
+    for plan in ready:
+        here = replace(plan, device=device)
+        store = _store(order, plan.system)
+        if group.is_first:
+            prepare_store(
+                entries,
+                plan.system.preparation,
+                plan.system.structures,
+                store,
+                on_progress=teller.on_progress,
+            )
+        group.wait()
+        stores.append(store)
+        networks.append(_fit_part(here, order, store, training, held_back, teller, group))
+    weights = order.folder / "weights.safetensors"
+    if group.is_first:
+        main, plan = networks[-1], replace(ready[-1], device=device)
+        if main.subtype is not None:
+            _fit_staged(main, plan, read_store(stores[-1], training), teller)
+        save_model(order.system, main, networks[0] if len(networks) > 1 else None, weights)
+    group.wait()
     return weights
 
 
-def prepare_store(
-    system: System, dataset: Path, store: Path, on_progress: OnProgress = ignore_progress
-) -> None:
-    """Prepare every case of `dataset` for `system` that `store` does not hold yet.
-
-    Raises:
-        DatasetError: If the folder is no data set.
-    """
-    entries = find_entries(dataset)
-    for number, entry in enumerate(entries):
-        on_progress("prepare", number / len(entries))
-        if (store / f"{entry.case_id}.npz").exists():
-            continue
-        case = entry.read()
-        assert case.labels is not None, "an entry has labels"
-        write_case(
-            store,
-            case.case_id,
-            case.volume,
-            case.labels,
-            system.preparation,
-            num_structures=len(system.structures),
-            subtype=case.subtype,
-        )
-    on_progress("prepare", 1.0)
+def _batch_size(system: System, num_devices: int) -> int:
+    batch_size = system.training.batch_size
+    if num_devices > batch_size:
+        raise TooFewDevicesError(num_devices, batch_size, "patches per step")
+    return batch_size
 
 
-def fit_subtype(
-    network: MultitaskNetwork,
-    system: System,
-    store: Path,
-    seed: int,
-    on_progress: OnProgress = ignore_progress,
-) -> FittedHead:
-    """Fit the subtype head of `system` on the lesion cases of a store, the encoder frozen."""
-    cases = [case for case in read_store(store) if case.subtype is not None]
-    features: list[torch.Tensor] = []
-    for number, case in enumerate(cases):
-        on_progress("features", number / len(cases))
-        features.append(_features(network, system, case))
-    on_progress("features", 1.0)
-    head = subtype_head(system, network.trunk.stage_features)
-    assert head is not None, "only systems with a subtype head come here"
-    subtypes = torch.tensor([case.subtype for case in cases])
-    return fit_head(head, torch.cat(features), subtypes, seed=seed)
+def _split(
+    order: Order, follower: Follower, group: Group
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Entry, ...]]:
+    """Return the ids to train on, the ids held back, and every usable entry."""
+    report = check_dataset(order.data, follower.on_progress)
+    if report.fatal and not order.skip_broken:
+        raise BrokenDatasetError(report)
+    entries = usable_entries(report)
+    if order.fold is None:
+        return tuple(entry.case_id for entry in entries), (), entries
+    if group.is_first:
+        load_or_make_splits(entries, order.folder / "splits.json", num_folds=NUM_FOLDS)
+    group.wait()
+    splits = load_or_make_splits(entries, order.folder / "splits.json", num_folds=NUM_FOLDS)
+    split = splits[order.fold]
+    return split.training, split.validation, entries
+
+
+def _store(order: Order, part: System) -> Path:
+    if order.store is not None:
+        return order.store / part.name if part is not order.system else order.store
+    return default_store(order.data, part.preparation, part.structures)
 
 
 def _fit_part(
-    part: System, dataset: Path, store: Path, folder: Path, seed: int, on_epoch: OnEpoch
+    plan: Plan,
+    order: Order,
+    store: Path,
+    training: tuple[str, ...],
+    held_back: tuple[str, ...],
+    follower: Follower,
+    group: Group,
 ) -> MultitaskNetwork:
-    plan = Plan(
-        system=part,
-        dataset=dataset.name,
-        spacing_mm=part.preparation.spacing_mm,
-        patch_shape=part.training.patch_shape,
-        batch_size=part.training.batch_size,
-        precision=choose_precision(_CPU),
-        seed=seed,
+    cases: tuple[StoredCase, ...] = read_store(store, training)
+    validator = None
+    if held_back:
+        is_main = plan.system is order.system
+        validator = Validator(
+            plan,
+            read_store(store, held_back),
+            picture_path=follower.picture_path if is_main else lambda _: None,
+            on_picture=follower.on_picture,
+            on_progress=follower.on_progress,
+        )
+    return fit(
+        Fitting(
+            plan=plan,
+            sampler=Sampler(plan, cases),
+            checkpoint=order.folder / "checkpoint" / f"{plan.system.name}.pt",
+            follower=follower,
+            validate=validator,
+            group=group,
+            validate_every=max(1, plan.system.training.epochs // _NUM_VALIDATIONS),
+            num_threads=default_num_threads(),
+        )
     )
-    cases = read_store(store)
-    return fit_segmentation(plan, lambda: cases, folder, partial(on_epoch, part.name))
 
 
-def _features(network: MultitaskNetwork, system: System, case: StoredCase) -> torch.Tensor:
-    region = _region(case, system)
-    image = region.image.astype(np.float32)
-    settings = system.inference
-    precision = choose_precision(_CPU)
-    probabilities = infer(
-        network,
-        image,
-        patch_shape=settings.patch_shape,
-        step=settings.step,
-        device=_CPU,
-        precision=precision,
-    )
-    return case_features(
-        network,
-        image,
-        probabilities,
-        patch_shape=settings.patch_shape,
-        device=_CPU,
-        precision=precision,
-    ).clone()
-
-
-def _region(case: StoredCase, system: System) -> StoredCase:
-    """Crop a case as the localiser would: the labelled organ and its margin."""
-    margin_mm = system.inference.region_margin_mm
-    if margin_mm is None:
-        return case
-    found = np.nonzero(case.labels)
-    inner: list[slice] = []
-    for indices, margin, spacing in zip(
-        found, margin_mm, system.preparation.spacing_mm, strict=True
-    ):
-        extra = round(margin / spacing)
-        inner.append(slice(max(0, int(indices.min()) - extra), int(indices.max()) + extra + 1))
-    box = tuple(inner)
-    return replace(case, image=case.image[box], labels=case.labels[box])
+def _fit_staged(
+    network: MultitaskNetwork, plan: Plan, cases: tuple[StoredCase, ...], follower: Follower
+) -> None:
+    fitted = fit_subtype(network, plan, cases, follower.on_progress)
+    if fitted is None:
+        follower.on_alarm(
+            "The data set has too few lesions of known subtype: the subtype head was not trained, "
+            "and its answers mean nothing."
+        )
+        return
+    network.subtype = fitted.head
+    log.info("Out-of-fold macro-F1 of the subtype head: %.3f", fitted.macro_f1)

@@ -1,0 +1,66 @@
+"""Fit the staged subtype head: a trained network describes each case, then a small head learns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from engine.data.store import StoredCase
+from engine.inference.classify import case_features
+from engine.inference.sliding_window import infer
+from engine.networks.build import MultitaskNetwork, subtype_head
+from engine.progress import OnProgress, ignore_progress
+from engine.run import Plan
+from engine.training.subtype import FittedHead, fit_head
+from engine.training.validate import crop_to_region
+
+
+def fit_subtype(
+    network: MultitaskNetwork,
+    plan: Plan,
+    cases: Sequence[StoredCase],
+    on_progress: OnProgress = ignore_progress,
+) -> FittedHead | None:
+    """Fit the subtype head of `plan.system` on lesion cases, everything else frozen.
+
+    Returns:
+        None where too few cases have a subtype to hold some back.
+    """
+    typed = [case for case in cases if case.subtype is not None]
+    counts = np.bincount([case.subtype for case in typed if case.subtype is not None])
+    if len(counts) < len(plan.system.subtypes) or counts.min(initial=2) < 2:
+        return None
+    features: list[torch.Tensor] = []
+    for number, case in enumerate(typed):
+        on_progress("features", number / len(typed))
+        features.append(_features(network, plan, case).cpu())
+    on_progress("features", 1.0)
+    head = subtype_head(plan.system, network.trunk.stage_features)
+    assert head is not None, "only systems with a staged subtype head come here"
+    subtypes = torch.tensor([case.subtype for case in typed])
+    return fit_head(head, torch.cat(features), subtypes, seed=plan.seed)
+
+
+def _features(network: MultitaskNetwork, plan: Plan, case: StoredCase) -> torch.Tensor:
+    region = crop_to_region(case, plan.system)
+    image = np.asarray(region.image[:], dtype=np.float32)
+    settings = plan.system.inference
+    device = torch.device(plan.device)
+    probabilities = infer(
+        network,
+        image,
+        patch_shape=settings.patch_shape,
+        step=settings.step,
+        device=device,
+        precision=plan.precision,
+    )
+    return case_features(
+        network,
+        image,
+        probabilities,
+        patch_shape=settings.patch_shape,
+        device=device,
+        precision=plan.precision,
+    ).clone()
