@@ -8,10 +8,13 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from engine.networks.c2fnas import C2FNAS
+from engine.networks.densenet import DenseNetHead
 from engine.networks.detection import DetectionHead
 from engine.networks.heads import SubtypeHead, num_pooled_features
 from engine.networks.joint_head import JointSubtypeHead
 from engine.networks.resenc import PlainUNet, ResEncUNet
+from engine.networks.resnet import ResNetEncoder
+from engine.networks.swin import SwinEncoder, SwinUNETR
 from engine.networks.unet import UNet3d
 from engine.networks.vae import VaeHead
 from engine.registry import Registry
@@ -61,11 +64,15 @@ NETWORKS: Registry[Callable[..., Any]] = Registry("network")
 NETWORKS.add("resenc_unet", ResEncUNet)
 NETWORKS.add("plain_unet", PlainUNet)
 NETWORKS.add("unet", UNet3d)
+NETWORKS.add("swin_unetr", SwinUNETR)
+NETWORKS.add("swin_encoder", SwinEncoder)
+NETWORKS.add("resnet_encoder", ResNetEncoder)
 NETWORKS.add("c2fnas", C2FNAS)
 
 HEADS: Registry[Callable[..., Any]] = Registry("head")
 """By name: make a head from (system, trunk, **params); its output is described where it is."""
 HEADS.add("detection", DetectionHead)
+HEADS.add("densenet", DenseNetHead)
 HEADS.add("subtype_joint", JointSubtypeHead)
 HEADS.add("vae", VaeHead)
 
