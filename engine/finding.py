@@ -35,13 +35,16 @@ class Box:
 class Finding:
     """One lesion: where it is, how large, how dense and how likely.
 
+    A lesion that was detected as a box and not outlined has a volume of 0; its centre is that of
+    the box, its axes are the sides of the box and its density is that inside the box.
+
     Args:
         finding_id: Unique within its prediction, e.g. "lesion-1".
         structure: Name of the labelled structure.
         probability: That there is a lesion here, 0 to 1.
         centre_mm: (x, y, z) LPS of the centroid, in mm.
         box_mm: The enclosing box.
-        volume_mm3: Labelled volume in mm³.
+        volume_mm3: Labelled volume in mm³; 0 without an outline.
         longest_diameter_mm: Longest axis within an axial slice, in mm.
         short_axis_mm: Longest axis perpendicular to it in the same slice, in mm.
         mean_hu: Mean density inside the label, in HU.
@@ -65,6 +68,11 @@ class Finding:
     review: Review = Review.PROPOSED
     reason: str = ""
 
+    @property
+    def is_outlined(self) -> bool:
+        """Whether voxels are labelled as this lesion; otherwise only its box is known."""
+        return self.volume_mm3 > 0
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
@@ -75,7 +83,8 @@ class Prediction:
         system: Name of the system.
         labels: Structures on exactly the grid of the case's volume.
         findings: Most probable first.
-        subtype_probabilities: Of the case, by subtype; empty without a subtype head or a lesion.
+        subtype_probabilities: Of the case, by subtype; empty without a subtype head, and where a
+            system that looks for lesions found none.
         seconds: Wall time by stage, in order of execution.
         weights_digest: SHA-256 of the weights file, hexadecimal.
         device: Where it ran, e.g. "cpu" or "cuda:0".

@@ -81,6 +81,7 @@ class Inference:
             None analyses the whole volume.
         min_lesion_mm3: Smaller lesion components are dropped, in mm³.
         lesion_threshold: Lesion probability from which a voxel is called lesion.
+        box_threshold: Probability from which a detected box that no outline confirms is a finding.
     """
 
     patch_shape: tuple[int, int, int]
@@ -89,6 +90,7 @@ class Inference:
     region_margin_mm: tuple[float, float, float] | None = None
     min_lesion_mm3: float = 0.0
     lesion_threshold: float = 0.5
+    box_threshold: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)

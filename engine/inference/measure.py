@@ -1,7 +1,8 @@
-"""Measure what was segmented: lesions with place, size, density and probability."""
+"""Measure what was segmented or boxed: lesions with place, size, density and probability."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,9 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 
 from engine.components import Component, find_components
-from engine.finding import Finding
+from engine.evaluation.detection import HIT_IOU, iou
+from engine.finding import Box, Finding
+from engine.geometry import Geometry
 from engine.inference.restore import Probabilities
 from engine.volume import LabelMap, Volume
 
@@ -32,18 +35,48 @@ def find_lesions(
         probabilities: Of the structures, in a box that holds every labelled voxel.
         volume: The scan, for densities.
         min_lesion_mm3: Smaller components are dropped, in mm³.
-        structure: Name of the labelled lesion.
+        structure: Name of the labelled lesion; where the map does not know it, there is none.
     """
+    if structure not in labels.names.values():
+        return ()
     found = [
         _measure(component, probabilities, volume, structure)
         for component in find_components(labels, structure)
         if component.volume_mm3 >= min_lesion_mm3
     ]
-    found.sort(key=lambda finding: (-finding.probability, -finding.volume_mm3))
-    return tuple(
-        replace(finding, finding_id=f"{structure}-{number}")
-        for number, finding in enumerate(found, start=1)
-    )
+    return _ordered(found, structure)
+
+
+def with_boxes(
+    findings: tuple[Finding, ...],
+    boxes: Sequence[tuple[Box, float]],
+    volume: Volume,
+    *,
+    threshold: float,
+    structure: str = "lesion",
+) -> tuple[Finding, ...]:
+    """Combine outlined lesions with detected boxes, most probable first.
+
+    ours: an outlined lesion is as probable as the surer of its outline and the boxes that overlap
+    it (IoU of at least 0.1). A mean would put a lesion that was boxed with doubts below one that
+    no box confirms. A box that overlaps no outline is a finding of its own from `threshold` on: its
+    volume is 0, its axes are the sides of the box and its density is that inside the box.
+
+    Args:
+        findings: From `find_lesions`.
+        boxes: In the patient, each with its probability.
+        volume: The scan, for densities.
+        threshold: Least probability of a box without an outline.
+        structure: What boxes hold.
+    """
+    combined = [_confirmed(finding, boxes) for finding in findings]
+    combined += [
+        _measure_box(box, probability, volume, structure)
+        for box, probability in boxes
+        if probability >= threshold
+        and not any(iou(box, finding.box_mm) >= HIT_IOU for finding in findings)
+    ]
+    return _ordered(combined, structure)
 
 
 def diameters_mm(component: Component) -> tuple[float, float]:
@@ -57,6 +90,49 @@ def diameters_mm(component: Component) -> tuple[float, float]:
     spacing = np.delete(component.geometry.spacing_mm, across)
     planes = np.moveaxis(component.mask, across, 0)
     return max(_plane_diameters(plane, spacing) for plane in planes if plane.any())
+
+
+def _ordered(findings: list[Finding], structure: str) -> tuple[Finding, ...]:
+    ranked = sorted(findings, key=lambda finding: (-finding.probability, -finding.volume_mm3))
+    return tuple(
+        replace(finding, finding_id=f"{structure}-{number}")
+        for number, finding in enumerate(ranked, start=1)
+    )
+
+
+def _confirmed(finding: Finding, boxes: Sequence[tuple[Box, float]]) -> Finding:
+    own = [probability for box, probability in boxes if iou(box, finding.box_mm) >= HIT_IOU]
+    return replace(finding, probability=max([finding.probability, *own]))
+
+
+def _measure_box(box: Box, probability: float, volume: Volume, structure: str) -> Finding:
+    lower, upper = np.asarray(box.lower_mm), np.asarray(box.upper_mm)
+    width, depth, _ = (upper - lower).tolist()
+    x, y, z = ((lower + upper) / 2).tolist()
+    densities = volume.voxels_hu[_voxels_in(box, volume.geometry)].astype(np.float64)
+    return Finding(
+        finding_id="",
+        structure=structure,
+        probability=min(1.0, max(0.0, probability)),
+        centre_mm=(x, y, z),
+        box_mm=box,
+        volume_mm3=0.0,
+        longest_diameter_mm=max(width, depth),
+        short_axis_mm=min(width, depth),
+        mean_hu=float(densities.mean()),
+        sd_hu=float(densities.std()),
+    )
+
+
+def _voxels_in(box: Box, geometry: Geometry) -> tuple[slice, ...]:
+    """Return the voxels, at least one, whose centres lie in a box; around an oblique one."""
+    ends = np.array([box.lower_mm, box.upper_mm]).T
+    corners = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3)
+    indices = geometry.to_index(corners)
+    last = np.array(geometry.shape) - 1
+    lower = np.clip(np.ceil(indices.min(axis=0) - 1e-6), 0, last).astype(int)
+    upper = np.clip(np.floor(indices.max(axis=0) + 1e-6), lower, last).astype(int)
+    return tuple(slice(a, b + 1) for a, b in zip(lower, upper, strict=True))
 
 
 def _measure(

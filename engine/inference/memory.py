@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, lcm
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from engine.data.prepare import Prepared
 from engine.errors import IsletError
-from engine.inference.sliding_window import Shape, infer
+from engine.inference.outputs import Outputs, infer_case
+from engine.inference.sliding_window import Shape
 from engine.progress import OnProgress, ignore_progress
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ log = logging.getLogger(__name__)
 _FLOAT_BYTES = 4
 # ours: the widths of a U-Net's levels times what one level holds at once, measured on `starter`.
 _ACTIVATIONS_PER_VOXEL = 256
-# ours: the deepest stage of every network in the catalogue divides a patch by 32 at most.
-_DEEPEST_STRIDE = 32
+# ours: a smaller window is a multiple of this even where the network would allow another.
+_LEAST_STRIDE = 32
 
 
 class NotEnoughMemoryError(IsletError):
@@ -59,27 +60,40 @@ class Attempt:
 def infer_within_memory(
     model: Model, prepared: Prepared, on_progress: OnProgress = ignore_progress
 ) -> NDArray[np.float32]:
-    """Return `sliding_window.infer` of the model; where memory runs out, with less of it.
-
-    Tries the system's own window, then half of it, then the CPU.
+    """Return the segmentation of `outputs_within_memory`.
 
     Returns:
         (K, D, H, W) probabilities on the prepared grid.
 
     Raises:
+        NotEnoughMemoryError: If no way of running the network fits.
+    """
+    probabilities_KDHW = outputs_within_memory(model, prepared, on_progress).probabilities_KDHW
+    assert probabilities_KDHW is not None, "the system segments"
+    return probabilities_KDHW
+
+
+def outputs_within_memory(
+    model: Model, prepared: Prepared, on_progress: OnProgress = ignore_progress
+) -> Outputs:
+    """Return `infer_case` of the model; where memory runs out, with less of it.
+
+    Tries the system's own window, then about half of it, then the CPU.
+
+    Raises:
         NotEnoughMemoryError: If not even that fits.
     """
     system = model.system
-    for attempt in attempts(system.inference.patch_shape, model.device, model.precision):
+    patch_shape, stride = system.inference.patch_shape, model.network.trunk.stage_strides[-1]
+    for attempt in attempts(patch_shape, model.device, model.precision, stride):
         try:
-            return infer(
+            return infer_case(
                 model.network.to(attempt.device),
+                system,
                 prepared.image,
-                patch_shape=attempt.patch_shape,
-                step=system.inference.step,
-                mirror_axes=system.inference.mirror_axes,
                 device=attempt.device,
                 precision=attempt.precision,
+                patch_shape=attempt.patch_shape,
                 on_progress=on_progress,
             )
         except (MemoryError, RuntimeError) as error:
@@ -91,14 +105,22 @@ def infer_within_memory(
             model.network.to(model.device)
     num_classes = len(system.structures) + 1
     raise NotEnoughMemoryError(
-        needed_bytes=needed_bytes(prepared.image.shape, num_classes, system.inference.patch_shape)
+        needed_bytes=needed_bytes(prepared.image.shape, num_classes, patch_shape)
     )
 
 
-def attempts(patch_shape: Shape, device: torch.device, precision: str) -> tuple[Attempt, ...]:
-    """Return the ways to run, in order: as the system says, smaller windows, the CPU."""
-    depth, height, width = (_smaller(size) for size in patch_shape)
-    smaller = (depth, height, width)
+def attempts(
+    patch_shape: Shape, device: torch.device, precision: str, stride: Shape = (1, 1, 1)
+) -> tuple[Attempt, ...]:
+    """Return the ways to run, in order: as the system says, smaller windows, the CPU.
+
+    Args:
+        patch_shape: The system's own window.
+        device: The model's own.
+        precision: On that device.
+        stride: Voxels that one of the network's deepest stage spans.
+    """
+    smaller = _smaller(patch_shape, stride)
     ladder = [Attempt(patch_shape, device, precision)]
     if smaller != patch_shape:
         ladder.append(Attempt(smaller, device, precision))
@@ -136,9 +158,17 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
-def _smaller(size: int) -> int:
-    half = _DEEPEST_STRIDE * ceil(size / 2 / _DEEPEST_STRIDE)
-    return min(size, half)
+def _smaller(patch_shape: Shape, stride: Shape) -> Shape:
+    """Return about half of a window, a multiple of the deepest stride along every axis."""
+    sizes = [
+        min(size, lcm(_LEAST_STRIDE, span) * ceil(size / 2 / lcm(_LEAST_STRIDE, span)))
+        for size, span in zip(patch_shape, stride, strict=True)
+    ]
+    if all(size <= span for size, span in zip(sizes, stride, strict=True)):
+        # Instance normalisation needs more than one voxel in the deepest stage.
+        longest = patch_shape.index(max(patch_shape))
+        sizes[longest] = patch_shape[longest]
+    return sizes[0], sizes[1], sizes[2]
 
 
 def _release() -> None:

@@ -18,12 +18,16 @@ from engine.errors import IsletError
 from engine.inference.device import choose_device, choose_precision
 from engine.networks.build import MultitaskNetwork, build
 from engine.networks.resenc import canonical_state, load_canonical_state
+from engine.networks.vae import strip, strip_system
 from engine.system import System
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _FORMAT = "islet-weights-1"
+# Kept whole: the subtype head is small, and statistics may exceed what half precision holds.
+_WHOLE = ("subtype.",)
+_WHOLE_ENDINGS = (".running_mean", ".running_var")
 
 
 class WeightsError(IsletError):
@@ -90,8 +94,9 @@ def save_model(
 ) -> None:
     """Write the networks of `system` as one safetensors file, each tensor once.
 
-    The trunks are rounded to half precision, finer than what they compute with; the subtype
-    head is kept whole.
+    Weights are rounded to half precision, finer than what they compute with. The staged subtype
+    head and the statistics of batch normalisation are kept whole, and so is every whole number.
+    Heads that only serve training are left out.
     """
     tensors = _stored("main", main)
     if localiser is not None:
@@ -105,13 +110,18 @@ def save_model(
 
 def _stored(prefix: str, network: MultitaskNetwork) -> dict[str, Tensor]:
     return {
-        f"{prefix}.{name}": tensor.half() if name.startswith("trunk.") else tensor
-        for name, tensor in canonical_state(network).items()
+        f"{prefix}.{name}": tensor.half() if _is_halved(name, tensor) else tensor
+        for name, tensor in canonical_state(strip(network)).items()
     }
 
 
+def _is_halved(name: str, tensor: Tensor) -> bool:
+    is_whole = name.startswith(_WHOLE) or name.endswith(_WHOLE_ENDINGS)
+    return tensor.is_floating_point() and not is_whole
+
+
 def _assemble(system: System, state: dict[str, Tensor], device: torch.device, digest: str) -> Model:
-    network = build(system)
+    network = build(strip_system(system))
     try:
         load_canonical_state(network, state)
     except ValueError as error:

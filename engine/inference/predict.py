@@ -9,11 +9,13 @@ from engine.data.prepare import prepare
 from engine.errors import IsletError
 from engine.finding import Finding, Prediction
 from engine.inference.classify import subtype_probabilities
+from engine.inference.detect import to_patient
 from engine.inference.localise import find_region
-from engine.inference.measure import find_lesions
-from engine.inference.memory import infer_within_memory, peak_memory_bytes
+from engine.inference.measure import find_lesions, with_boxes
+from engine.inference.memory import outputs_within_memory, peak_memory_bytes
 from engine.inference.model import Model, load_model
-from engine.inference.plausible import keep_one_organ
+from engine.inference.outputs import finds_lesions
+from engine.inference.plausible import plausible
 from engine.inference.restore import to_scan
 from engine.inference.stages import StageClock
 from engine.progress import OnProgress, ignore_progress
@@ -61,21 +63,23 @@ def predict(
         with clock.stage("prepare"):
             prepared = prepare(region.volume, model.system.preparation)
         with clock.stage("infer"):
-            outputs_KDHW = infer_within_memory(model, prepared, on_progress)
-            outputs_KDHW = keep_one_organ(outputs_KDHW, prepared)
+            outputs = plausible(outputs_within_memory(model, prepared, on_progress), prepared)
         with clock.stage("restore"):
-            labels, probabilities = to_scan(outputs_KDHW, prepared, region, model.system)
-        if not region.is_doubtful(labels):
+            segmented = outputs.probabilities_KDHW
+            labels, probabilities = to_scan(segmented, prepared, region, model.system)
+        if segmented is None or not region.is_doubtful(labels):
             break
         region = region.wider()
     with clock.stage("measure"):
         findings = find_lesions(
             labels, probabilities, case.volume, min_lesion_mm3=settings.min_lesion_mm3
         )
+        boxes = to_patient(outputs.boxes, prepared.geometry)
+        findings = with_boxes(findings, boxes, case.volume, threshold=settings.box_threshold)
     subtypes: tuple[float, ...] = ()
-    if findings and model.system.subtypes:
+    if model.system.subtypes and (findings or not finds_lesions(model.system)):
         with clock.stage("classify"):
-            subtypes = subtype_probabilities(model, prepared, outputs_KDHW)
+            subtypes = subtype_probabilities(model, prepared, outputs)
 
     return Prediction(
         case_id=case.case_id,

@@ -47,7 +47,10 @@ class Probabilities:
 
 
 def to_scan(
-    probabilities_KDHW: NDArray[np.float32], prepared: Prepared, region: Region, system: System
+    probabilities_KDHW: NDArray[np.float32] | None,
+    prepared: Prepared,
+    region: Region,
+    system: System,
 ) -> tuple[LabelMap, Probabilities]:
     """Restore labels and probabilities to exactly the grid of the scan.
 
@@ -55,11 +58,14 @@ def to_scan(
     the size of the pancreas, not that of the scan.
 
     Args:
-        probabilities_KDHW: On the prepared grid, background first.
+        probabilities_KDHW: On the prepared grid, background first; None where the system does
+            not segment: then nothing is labelled.
         prepared: The region, as it was given to the network.
         region: Where in the scan it lies.
         system: Names the structures and the threshold of a lesion.
     """
+    if probabilities_KDHW is None:
+        return _nothing_outlined(region, system)
     scan = region.scan.geometry
     names = dict(enumerate(system.structures, start=1))
     labels = np.zeros(scan.shape, np.uint8)
@@ -134,6 +140,15 @@ class _Interpolation:
             lower, upper = self._bounds[canonical]
             start[axis] = self._source.shape[axis] - upper if flipped else lower
         return (start[0], start[1], start[2]), self._reorientation.undo(values)
+
+
+def _nothing_outlined(region: Region, system: System) -> tuple[LabelMap, Probabilities]:
+    # The lesion is named, since its boxes may be shown or hidden, but no organ: a pancreas of
+    # 0 mL would be a finding.
+    scan = region.scan.geometry
+    names = {v: name for v, name in enumerate(system.structures, start=1) if name == "lesion"}
+    nowhere = Probabilities(np.zeros((0, 0, 0, 0), np.float16), (0, 0, 0), ())
+    return LabelMap(np.zeros(scan.shape, np.uint8), names, scan), nowhere
 
 
 def _foreground_box(probabilities_KDHW: NDArray[np.float32], system: System) -> tuple[slice, ...]:

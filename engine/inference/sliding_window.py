@@ -6,9 +6,10 @@ weights and the mirrored passes are those of nnU-Net (Isensee et al., Nature Met
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, combinations, product
 from math import ceil
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,8 +21,14 @@ from engine.inference.device import autocast
 from engine.progress import OnProgress, ignore_progress
 
 Shape = tuple[int, int, int]
+Look = Callable[[Tensor], Mapping[str, Any]]
+"""Says what each head sees in a window (1, C, D, H, W), by its name; a network is one."""
+OnWindow = Callable[[Mapping[str, Any], Shape, tuple[int, ...]], None]
+"""Told what the heads said, where in the image the window begins, which may be before it, and
+along which axes (0, 1, 2) it was mirrored."""
 
-_SIGMA_SHARE = 1 / 8
+SIGMA_SHARE = 1 / 8
+"""Spread of a window's Gaussian weight, as a share of the window."""
 _PEAK = 10.0
 
 
@@ -62,6 +69,11 @@ def infer(
         precision=precision,
         on_progress=on_progress,
     )
+    return to_probabilities(logits_KDHW)
+
+
+def to_probabilities(logits_KDHW: Tensor) -> NDArray[np.float32]:
+    """Return the softmax over K of logits, which it overwrites."""
     # Slice by slice: a softmax of the whole would hold a second copy of the largest array here.
     for depth in range(logits_KDHW.shape[1]):
         logits_KDHW[:, depth] = torch.softmax(logits_KDHW[:, depth], dim=0)
@@ -81,6 +93,49 @@ def blend_windows(
     on_progress: OnProgress = ignore_progress,
 ) -> Tensor:
     """Return the Gaussian-weighted mean logits (K, D, H, W) of all windows; see `infer`."""
+    blended = look_through(
+        network,
+        image_DHW,
+        patch_shape=patch_shape,
+        step=step,
+        mirror_axes=mirror_axes,
+        device=device,
+        precision=precision,
+        on_progress=on_progress,
+    )
+    assert blended is not None, "the network segments"
+    return blended
+
+
+@torch.inference_mode()
+def look_through(
+    look: Look,
+    image_DHW: NDArray[np.float32],
+    *,
+    patch_shape: Shape,
+    step: float,
+    mirror_axes: tuple[int, ...],
+    device: torch.device,
+    precision: str,
+    on_window: OnWindow = lambda *_: None,
+    on_progress: OnProgress = ignore_progress,
+) -> Tensor | None:
+    """Look once at every window and its mirror images; see `infer`.
+
+    Args:
+        look: Says what is in a window. "segmentation" is blended here: logits (1, K, D, H, W).
+        image_DHW: The prepared image.
+        patch_shape: Of a window.
+        step: Between windows.
+        mirror_axes: Averaged over.
+        device: Where `look` computes.
+        precision: Of the forward passes.
+        on_window: Told everything that `look` said.
+        on_progress: Called before every window, and at the end.
+
+    Returns:
+        Gaussian-weighted mean logits (K, D, H, W); None where `look` segments nothing.
+    """
     padded_DHW, inner = _pad(torch.tensor(image_DHW), patch_shape)
     positions = window_positions(_shape(padded_DHW), patch_shape, step)
     windows = list(_windows(positions, patch_shape))
@@ -89,13 +144,22 @@ def blend_windows(
     for number, window in enumerate(windows):
         on_progress("infer", number / len(windows))
         patch_BCDHW = padded_DHW[window].to(device)[None, None]
-        logits_KDHW = _mirrored(network, patch_BCDHW, mirror_axes, precision)[0].float()
+        depth, height, width = (a.start - b.start for a, b in zip(window, inner, strict=True))
+        logits_KDHW: Tensor | None = None
+        for axes, said in _mirrored(look, patch_BCDHW, mirror_axes, precision):
+            on_window(said, (depth, height, width), axes)
+            if "segmentation" in said:
+                turned = said["segmentation"][0].flip([axis + 1 for axis in axes]).float()
+                logits_KDHW = turned if logits_KDHW is None else logits_KDHW + turned
+        if logits_KDHW is None:
+            continue
         if total_KDHW is None:
             total_KDHW = torch.zeros((len(logits_KDHW), *padded_DHW.shape), device=device)
-        total_KDHW[(slice(None), *window)] += logits_KDHW * weights_DHW
-    assert total_KDHW is not None, "there is always at least one window"
-    _divide_by_weights(total_KDHW, positions, patch_shape)
+        total_KDHW[(slice(None), *window)] += logits_KDHW / 2 ** len(mirror_axes) * weights_DHW
     on_progress("infer", 1.0)
+    if total_KDHW is None:
+        return None
+    _divide_by_weights(total_KDHW, positions, patch_shape)
     return total_KDHW[(slice(None), *inner)]
 
 
@@ -136,7 +200,7 @@ def _axis_weights(size: int) -> Tensor:
     # The window's middle is voxel size // 2, as in nnU-Net; the cube root makes the product peak
     # at 10. Nothing underflows in float32, so no zero has to be replaced.
     distance = torch.arange(size, dtype=torch.float32) - size // 2
-    return _PEAK ** (1 / 3) * torch.exp(-0.5 * (distance / (size * _SIGMA_SHARE)) ** 2)
+    return _PEAK ** (1 / 3) * torch.exp(-0.5 * (distance / (size * SIGMA_SHARE)) ** 2)
 
 
 def _windows(
@@ -158,19 +222,15 @@ def _pad(image_DHW: Tensor, patch_shape: Shape) -> tuple[Tensor, tuple[slice, ..
 
 
 def _mirrored(
-    network: nn.Module, patch_BCDHW: Tensor, mirror_axes: tuple[int, ...], precision: str
-) -> Tensor:
-    flips = [
-        [axis + 2 for axis in chosen]
-        for num in range(len(mirror_axes) + 1)
-        for chosen in combinations(mirror_axes, num)
-    ]
-    with autocast(patch_BCDHW.device, precision):
-        total_BKDHW = network(patch_BCDHW)["segmentation"].float()
-        for axes in flips[1:]:
-            mirrored = network(patch_BCDHW.flip(axes))["segmentation"]
-            total_BKDHW = total_BKDHW + mirrored.flip(axes).float()
-    return total_BKDHW / len(flips)
+    look: Look, patch_BCDHW: Tensor, mirror_axes: tuple[int, ...], precision: str
+) -> Iterator[tuple[tuple[int, ...], Mapping[str, Any]]]:
+    """Yield what `look` says of a window as it is, and mirrored along every choice of axes."""
+    for num in range(len(mirror_axes) + 1):
+        for axes in combinations(mirror_axes, num):
+            mirrored = patch_BCDHW.flip([axis + 2 for axis in axes]) if axes else patch_BCDHW
+            with autocast(patch_BCDHW.device, precision):
+                said = look(mirrored)
+            yield axes, said
 
 
 def _divide_by_weights(

@@ -159,7 +159,9 @@ def canonical_state(network: nn.Module) -> dict[str, Tensor]:
     for name, tensor in network.state_dict(keep_vars=True).items():
         if id(tensor) not in seen:
             seen.add(id(tensor))
-            state[name] = tensor.detach().to("cpu", torch.float32).contiguous()
+            # Counters and look-up tables stay whole numbers.
+            dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+            state[name] = tensor.detach().to("cpu", dtype).contiguous()
     return state
 
 

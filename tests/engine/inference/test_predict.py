@@ -19,6 +19,7 @@ from engine.inference.memory import (
     needed_bytes,
     peak_memory_bytes,
 )
+from engine.inference.outputs import Outputs
 from engine.inference.predict import UnsafeVolumeError, predict
 from engine.inference.region import Region
 from engine.volume import Remark, Volume
@@ -107,15 +108,15 @@ def test_memory_running_out_is_answered_with_smaller_windows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tried: list[tuple[int, int, int]] = []
-    true_infer = memory.infer
+    true_infer = memory.infer_case
 
-    def scarce(*args: object, patch_shape: tuple[int, int, int], **rest: object) -> np.ndarray:
+    def scarce(*args: object, patch_shape: tuple[int, int, int], **rest: object) -> Outputs:
         tried.append(patch_shape)
         if patch_shape[1] > 32:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")
         return true_infer(*args, patch_shape=patch_shape, **rest)  # pyright: ignore
 
-    monkeypatch.setattr(memory, "infer", scarce)
+    monkeypatch.setattr(memory, "infer_case", scarce)
     prediction = predict(case(), toy_model(with_localiser=False))
     assert tried == [(32, 64, 64), (32, 32, 32)]
     assert len(prediction.findings) == 1
@@ -127,7 +128,7 @@ def test_memory_running_out_for_good_is_told_with_a_remedy(
     def out_of_memory(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(memory, "infer", out_of_memory)
+    monkeypatch.setattr(memory, "infer_case", out_of_memory)
     with pytest.raises(NotEnoughMemoryError) as caught:
         predict(case(), toy_model())
     assert caught.value.message.startswith("The analysis needs about ")
@@ -141,7 +142,7 @@ def test_other_errors_of_the_network_are_not_taken_for_memory(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr(memory, "infer", broken)
+    monkeypatch.setattr(memory, "infer_case", broken)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         predict(case(), toy_model())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -25,6 +27,8 @@ class DensityNetwork(nn.Module):
         self._preparation = preparation
         self._levels = (0.0, PANCREAS_HU, LESION_HU)[:num_classes]
         self.num_calls = 0
+        self.trunk = SimpleNamespace(stage_strides=((1, 1, 1),))
+        self.subtype, self.heads = None, nn.ModuleDict()
 
     def forward(self, image_BCDHW: Tensor) -> dict[str, Tensor]:
         self.num_calls += 1
