@@ -52,13 +52,13 @@ class DryRun:
     Args:
         needed_bytes: Largest memory the training is expected to use.
         free_bytes: What there is.
-        step_s: Seconds of one step.
+        step_s: Seconds of one step; None where it was not timed.
         text: The same in words.
     """
 
     needed_bytes: int
     free_bytes: int
-    step_s: float
+    step_s: float | None
     text: str
 
 
@@ -132,7 +132,7 @@ class Story:
 
     def _hear_dry_run(self, event: Event) -> None:
         needed, free = int(event["needed_bytes"]), int(event["free_bytes"])
-        self.dry_run = DryRun(needed, free, float(event["step_s"]), str(event["text"]))
+        self.dry_run = DryRun(needed, free, _number_or_none(event.get("step_s")), str(event["text"]))
 
     def _hear_step(self, event: Event) -> None:
         step = StepTold(

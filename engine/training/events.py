@@ -58,8 +58,10 @@ class RunLog:
             self._stage, self._last_progress_s = stage, now
             self._folder.emit("progress", stage=stage, fraction=fraction)
 
-    def on_dry_run(self, *, needed_bytes: int, free_bytes: int, step_s: float, text: str) -> None:
-        """Write what the trial step before the first epoch found."""
+    def on_dry_run(
+        self, *, needed_bytes: int, free_bytes: int, text: str, step_s: float | None = None
+    ) -> None:
+        """Write what was predicted before the first epoch."""
         self._folder.emit(
             "dry_run", needed_bytes=needed_bytes, free_bytes=free_bytes, step_s=step_s, text=text
         )

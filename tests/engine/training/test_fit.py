@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from engine.catalogue.starter import LOCALISER
 from engine.data.store import StoredCase
 from engine.networks.build import MultitaskNetwork
 from engine.run import EpochRecord, Plan
@@ -20,19 +19,7 @@ from engine.training.checkpoint import CheckpointError
 from engine.training.fit import Fitting, StoppedError, fit
 from engine.training.follow import Nobody, StepRecord, Wish
 from engine.training.sample import Sampler
-
-
-def _case(seed: int) -> StoredCase:
-    rng = np.random.default_rng(seed)
-    z, y, x = np.indices((20, 24, 28))
-    centre = rng.integers(7, 13, 3)
-    ball = ((z - centre[0]) ** 2 + (y - centre[1]) ** 2 + (x - centre[2]) ** 2) < 25
-    image = (ball * 2.0 - 1.0 + rng.normal(0, 0.2, ball.shape)).astype(np.float16)
-    positions = (np.argwhere(ball).astype(np.int32),)
-    return StoredCase(f"case_{seed}", image, ball.astype(np.uint8), positions, None, (True,))
-
-
-_CASES = tuple(_case(seed) for seed in range(3))
+from tests.engine.training.balls import CASES, SHAPE, ball_plan
 
 
 class _Follower(Nobody):
@@ -53,20 +40,7 @@ class _Follower(Nobody):
 
 
 def _plan(epochs: int, lr: float = 5e-3, **changes: object) -> Plan:
-    training = replace(
-        LOCALISER.training,
-        patch_shape=(16, 16, 16),
-        batch_size=2,
-        epochs=epochs,
-        steps_per_epoch=4,
-        optimiser=Part("adamw", {"lr": lr}),
-    )
-    network = replace(
-        LOCALISER.network,
-        params={"features": (4, 8), "num_blocks": (1, 1), "strides": (1, 2)},
-    )
-    system = replace(LOCALISER, training=training, network=network)
-    plan = Plan(system, "balls", (4.0, 4.0, 4.0), (16, 16, 16), 2, "fp32", seed=3)
+    plan = ball_plan(epochs, optimiser=Part("adamw", {"lr": lr}))
     return replace(plan, **changes)  # type: ignore[arg-type]
 
 
@@ -75,7 +49,7 @@ def _fit(
     folder: Path,
     follower: Nobody | None = None,
     validate: Callable[[MultitaskNetwork, int], dict[str, float]] | None = None,
-    cases: tuple[StoredCase, ...] = _CASES,
+    cases: tuple[StoredCase, ...] = CASES,
 ) -> MultitaskNetwork:
     fitting = Fitting(
         plan,
@@ -124,9 +98,7 @@ def test_the_loss_falls(tmp_path: Path) -> None:
 
 def test_a_batch_in_parts_gives_the_gradients_of_the_whole(tmp_path: Path) -> None:
     # Adam would make a step of the rounding error of a gradient that is zero.
-    plan = _plan(2)
-    training = replace(plan.system.training, optimiser=Part("sgd", {"lr": 1e-2}))
-    plan = replace(plan, system=replace(plan.system, training=training))
+    plan = ball_plan(2)
     whole = _fit(plan, tmp_path / "whole")
     parts = _fit(replace(plan, accumulation=2), tmp_path / "parts")
     _assert_equal(whole, parts, atol=1e-5)
@@ -155,7 +127,7 @@ def test_every_step_and_epoch_is_told(tmp_path: Path) -> None:
 
 
 def test_a_diverged_training_says_so(tmp_path: Path) -> None:
-    broken = replace(_CASES[0], image=np.full((20, 24, 28), np.nan, np.float16))
+    broken = replace(CASES[0], image=np.full(SHAPE, np.nan, np.float16))
     with pytest.raises(DivergedError) as caught:
         _fit(_plan(1), tmp_path, cases=(broken,))
     assert caught.value.message == "The training diverged: the loss of step 0 is not a number."
@@ -174,9 +146,7 @@ def test_a_damaged_checkpoint_is_not_overwritten(tmp_path: Path) -> None:
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     _fit(_plan(1), tmp_path)
     other = _plan(2)
-    network = Part(
-        "resenc_unet", {"features": (4, 12), "num_blocks": (1, 1), "strides": (1, 2)}
-    )
+    network = Part("resenc_unet", {"features": (4, 12), "num_blocks": (1, 1), "strides": (1, 2)})
     other = replace(other, system=replace(other.system, network=network))
     with pytest.raises(CheckpointError) as caught:
         _fit(other, tmp_path)
