@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import (
+    QActionGroup,
     QCloseEvent,
     QDragEnterEvent,
     QDropEvent,
@@ -22,12 +23,13 @@ from PySide6.QtWidgets import (
     QMainWindow,
     QSizePolicy,
     QSplitter,
+    QStackedWidget,
     QToolBar,
     QWidget,
 )
 
 from app import theme
-from app.actions import TOOLBAR, ActionSet
+from app.actions import PAGES, TOOLBAR, ActionSet
 from app.panels import parts
 from app.panels.banner import Banner
 from app.panels.findings import FindingsPanel
@@ -35,6 +37,7 @@ from app.panels.jobs import JobsBar
 from app.panels.layers import LayersPanel
 from app.panels.series import SeriesPanel
 from app.panels.systems import SystemsPanel
+from app.panels.training.page import TrainingPage
 from app.session import Session
 from app.views.view_grid import ViewGrid
 from engine.case import Case
@@ -51,7 +54,7 @@ class MainWindow(QMainWindow):
     Args:
         session: What is open.
         grid: The panes.
-        systems: The catalogue.
+        systems: Of the catalogue, and registered.
     """
 
     action_requested = Signal(str)
@@ -62,12 +65,12 @@ class MainWindow(QMainWindow):
         super().__init__()
         self._session = session
         self.grid = grid
-        self._subtypes = {system.name: system.subtypes for system in systems}
         self.actions_by_id = ActionSet(self)
         self.findings = FindingsPanel()
         self.layers = LayersPanel()
         self.systems = SystemsPanel(systems)
         self.series = SeriesPanel()
+        self.training = TrainingPage(systems, self.actions_by_id)
         self.jobs = JobsBar()
         self.banner = Banner()
         self.setWindowTitle("Islet – research use only")
@@ -84,7 +87,10 @@ class MainWindow(QMainWindow):
     def _build(self) -> None:
         self.actions_by_id.fill(self.menuBar())
         self.addToolBar(self._toolbar())
-        self.setCentralWidget(self._centre())
+        self._pages = QStackedWidget()
+        self._pages.addWidget(self._centre())
+        self._pages.addWidget(self.training)
+        self.setCentralWidget(self._pages)
         status = self.statusBar()
         status.setSizeGripEnabled(False)
         self._status = QLabel()
@@ -116,7 +122,18 @@ class MainWindow(QMainWindow):
         self._title.setProperty("role", "quiet")
         self._title.setContentsMargins(0, 0, 10, 0)
         bar.addWidget(self._title)
+        self._add_pages(bar)
         return bar
+
+    def _add_pages(self, bar: QToolBar) -> None:
+        group = QActionGroup(self)
+        for action_id in PAGES:
+            action = group.addAction(self.actions_by_id[action_id])
+            action.setChecked(action_id == PAGES[0])
+            bar.addAction(action)
+            button = bar.widgetForAction(action)
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            button.setProperty("toolButtonStyle", Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
 
     def _centre(self) -> QWidget:
         self._splitter = QSplitter(Qt.Orientation.Horizontal)
@@ -166,6 +183,7 @@ class MainWindow(QMainWindow):
         self.layers.layer_requested.connect(self._session.set_layer)
         self.systems.system_requested.connect(self._session.choose_system)
         self.jobs.cancel_requested.connect(lambda: ask("job.cancel"))
+        self.training.facts_changed.connect(self.refresh_facts)
 
     def _decide(self, finding_id: str, action_id: str) -> None:
         if self._session.selected is None or self._session.selected.finding_id != finding_id:
@@ -189,7 +207,7 @@ class MainWindow(QMainWindow):
     def _on_prediction_shown(self, prediction: Prediction | None) -> None:
         if prediction is not None:
             self.grid.show_labels(prediction.labels, is_ai=True)
-        subtypes = self._subtypes.get(prediction.system, ()) if prediction is not None else ()
+        subtypes = self.systems.subtypes_of(prediction.system) if prediction is not None else ()
         self.findings.show_prediction(prediction, subtypes)
         self.refresh_facts()
 
@@ -238,7 +256,9 @@ class MainWindow(QMainWindow):
             "redo": session.undo_stack.canRedo(),
         }
         holds = frozenset(name for name, is_true in facts.items() if is_true)
-        self.actions_by_id.set_facts(holds)
+        # What cannot be seen has no keys: each page knows only its own commands.
+        shown = self.training.facts if self.is_training_shown else holds
+        self.actions_by_id.set_facts(shown | (holds & {"job"}))
         tooltip = reason or "Look for lesions in the open case (Ctrl+Return)"
         self.actions_by_id["case.analyse"].setToolTip(tooltip)
         self.findings.set_analysable({"analysable", "idle"} <= holds, tooltip, reason)
@@ -251,10 +271,44 @@ class MainWindow(QMainWindow):
             return "The chosen system has no weights on this computer."
         return ""
 
+    # Pages.
+
+    @property
+    def is_training_shown(self) -> bool:
+        """Whether the training page is shown, in place of the panes."""
+        return self._pages.currentWidget() is self.training
+
+    def show_training(self) -> None:
+        """Show the training page; the case stays as it is."""
+        self._show_page(1)
+        self.training.setFocus()
+
+    def show_reading(self) -> None:
+        """Show the panes."""
+        if self.is_training_shown:
+            self._show_page(0)
+            self.grid.pane("axial").setFocus()
+
+    def _show_page(self, number: int) -> None:
+        self._session.hold_back_overlays(False)
+        self._pages.setCurrentIndex(number)
+        self.actions_by_id[PAGES[number]].setChecked(True)
+        self._status.clear()
+        self.refresh_facts()
+
+    def show_systems(self, systems: Iterable[System]) -> None:
+        """Offer `systems` to analyse with and to train."""
+        systems = tuple(systems)
+        self._subtypes = {system.name: system.subtypes for system in systems}
+        self.systems.show_systems(systems)
+        self.training.form.offer_systems(systems)
+        self.refresh_facts()
+
     # Jobs, as controllers tell of them.
 
     def begin_job(self, title: str) -> None:
-        """Show that work has begun."""
+        """Show that work has begun, where it will be seen."""
+        self.show_reading()
         self.jobs.begin(title)
         self._show_wait()
         self.refresh_facts()
@@ -323,6 +377,8 @@ class MainWindow(QMainWindow):
 
     def _listens_for_keys(self) -> bool:
         if QApplication.activeModalWidget() is not None or not self.isActiveWindow():
+            return False
+        if self.is_training_shown:
             return False
         return not isinstance(QApplication.focusWidget(), QLineEdit | QAbstractButton)
 

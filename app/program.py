@@ -40,7 +40,7 @@ from app.settings import SettingsStore
 from app.tasks.engine_process import EngineProcess
 from app.tasks.task import TaskRunner
 from app.views.view_grid import ViewGrid
-from engine.catalogue import SYSTEMS
+from engine.archive.registered import all_systems, find_system
 from engine.errors import IsletError
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class Program(QObject):
         self.engine = EngineProcess(engine_argv, parent=self)
         # A picture waits for its meshes; a reader does not.
         grid = ViewGrid(run_task=self.tasks.run if asks else None)
-        self.window = MainWindow(self.session, grid, tuple(SYSTEMS))
+        self.window = MainWindow(self.session, grid, all_systems())
         reviews = ReviewFiles(platformdirs.user_data_path("islet") / "reviews")
         self.opener = OpenCase(
             self.session, self.window, self.tasks, store, show_error=report, asks=asks
@@ -107,15 +107,16 @@ class Program(QObject):
         self._connect()
 
     def choose_system(self, name: str) -> None:
-        """Choose the system called `name`, or the one chosen last, or the first there is.
+        """Choose the system called `name`, or the one chosen last, or the first that is ready.
 
         Raises:
             UnknownNameError: If there is no system called `name`.
+            DamagedRegistrationError: If it was registered here, and is damaged.
         """
         if name:
-            SYSTEMS.get(name)
-        remembered = self.store.settings.system
-        fallback = remembered if remembered in SYSTEMS else SYSTEMS.names()[0]
+            find_system(name)
+        remembered, systems = self.store.settings.system, self.window.systems
+        fallback = remembered if systems.knows(remembered) else systems.first_ready()
         self.session.choose_system(name or fallback)
 
     def place_window(self, size: tuple[int, int] | None) -> None:
@@ -197,6 +198,7 @@ class Program(QObject):
         window.show_recents(self.store.settings.recents)
         window.systems.system_requested.connect(self._remember_system)
         self.session.system_chosen.connect(self._on_system_chosen)
+        self.session.systems_changed.connect(self._on_systems_changed)
 
     def _open_series(self, source: object) -> None:
         self.opener.open_source(source, self.window.series.list.sources)  # type: ignore[arg-type]
@@ -217,6 +219,11 @@ class Program(QObject):
     def _on_system_chosen(self, name: str) -> None:
         if self.window.systems.can_analyse(name):
             self.engine.warm(name)
+
+    def _on_systems_changed(self) -> None:
+        self.window.systems.refresh()
+        name = self.session.system_name
+        self.choose_system(name if self.window.systems.knows(name) else "")
 
     def _remember_place(self) -> None:
         if self._asks:

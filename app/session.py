@@ -55,6 +55,7 @@ class Session(QObject):
     window_changed = Signal(float, float)  # width, centre
     layers_changed = Signal(object)  # tuple[Layer, ...] as they are to be drawn
     system_chosen = Signal(str)
+    systems_changed = Signal()
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -237,6 +238,10 @@ class Session(QObject):
         """Analyse the next case with the system called `name`."""
         self._system_name = name
         self.system_chosen.emit(name)
+
+    def change_systems(self) -> None:
+        """Say that a system was registered or removed on this computer."""
+        self.systems_changed.emit()
 
     def replace_finding(self, finding: Finding) -> None:
         """Put `finding` where the one of the same id was; called by the undo stack."""

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import math
-import struct
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import datetime
 
+from engine.archive.registered import Provenance, provenance_of, weights_of
+from engine.archive.weights_file import count_parameters
 from engine.system import System
-
-_RESOURCES = Path(__file__).resolve().parents[2] / "resources" / "systems"
-# A safetensors header is a few kilobytes; anything larger is not one.
-_MAX_HEADER_BYTES = 50_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,25 +17,27 @@ class SystemFacts:
     Args:
         has_weights: Whether it can analyse a case.
         num_parameters: Stored in its weights; None without weights.
+        provenance: The training it comes from, where it was registered on this computer.
     """
 
     has_weights: bool
     num_parameters: int | None = None
+    provenance: Provenance | None = None
 
 
-def facts_of(system: System, folder: Path = _RESOURCES) -> SystemFacts:
+def facts_of(system: System) -> SystemFacts:
     """Count the parameters that the weights file of `system` declares in its header."""
-    path = folder / system.name / "weights.safetensors"
-    try:
-        with path.open("rb") as file:
-            (size,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(size, _MAX_HEADER_BYTES)))
-    except (OSError, struct.error, ValueError):
-        # Missing or broken weights: the system can be looked at, not used.
+    path = weights_of(system.name)
+    # Missing or broken weights: the system can be looked at, not used.
+    count = None if path is None else count_parameters(path)
+    if count is None:
         return SystemFacts(has_weights=False)
-    tensors = (entry for name, entry in header.items() if name != "__metadata__")
-    count = sum(math.prod(entry["shape"]) for entry in tensors)
-    return SystemFacts(has_weights=True, num_parameters=count)
+    return SystemFacts(True, count, provenance_of(system.name))
+
+
+def title_text(system: System, facts: SystemFacts) -> str:
+    """Return what a system is called; of those trained here several may share a title."""
+    return f"{system.name} – {system.title}" if facts.provenance else system.title
 
 
 def heads_text(system: System) -> str:
@@ -58,3 +55,15 @@ def parameters_text(facts: SystemFacts) -> str:
     if facts.num_parameters < 1_000_000:
         return f"{facts.num_parameters / 1e3:.0f} thousand parameters"
     return f"{facts.num_parameters / 1e6:.1f} million parameters"
+
+
+def training_text(facts: SystemFacts) -> str:
+    """Return how a system was trained here; empty for those that came with Islet."""
+    told = facts.provenance
+    if told is None:
+        return ""
+    epochs = "1 epoch" if told.num_epochs == 1 else f"{told.num_epochs} epochs"
+    date = datetime.fromisoformat(told.registered).strftime("%Y-%m-%d")
+    words = [f"Here, {epochs} on {told.dataset}, registered {date}"]
+    words += [f"{name[:1].upper()}{name[1:]} {value:.2f}" for name, value in told.scores.items()]
+    return "; ".join(words)

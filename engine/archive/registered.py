@@ -151,8 +151,9 @@ def provenance_of(name: str) -> Provenance | None:
     if not is_registered(name):
         return None
     try:
-        values = json.loads((_folder_of(name) / _PROVENANCE_FILE).read_bytes())
-        return Provenance(**values)
+        told = Provenance(**json.loads((_folder_of(name) / _PROVENANCE_FILE).read_bytes()))
+        datetime.fromisoformat(told.registered)
+        return told
     except (OSError, ValueError, TypeError):
         return None
 

@@ -16,9 +16,11 @@ from app.panels.systems import SystemsPanel
 from app.program import Program
 from app.settings import SettingsStore
 from app.tasks.engine_process import EngineProcess
+from engine.archive.registered import register, unregister
 from engine.errors import IsletError
 from engine.registry import UnknownNameError
 from tests.app.make import make_source
+from tests.engine.archive.runs_made import finished_run
 
 
 class Start:
@@ -87,6 +89,22 @@ def test_a_remembered_system_that_is_gone_gives_way_to_the_first(start: Start) -
     again = start()
     again.choose_system("")
     assert again.session.system_name == "starter"
+
+
+def test_a_registered_system_can_be_chosen_at_once_and_a_removed_one_gives_way(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    program = start()
+    finished_run(tmp_path / "mine")
+    register(tmp_path / "mine")
+    program.session.change_systems()
+    assert program.session.system_name == "starter"
+    program.choose_system("mine")
+    assert program.session.system_name == "mine"
+    unregister("mine")
+    program.session.change_systems()
+    assert program.session.system_name == "starter"
 
 
 def test_an_unknown_system_is_refused(start: Start) -> None:

@@ -1,25 +1,17 @@
 from __future__ import annotations
 
-import json
-import struct
-from pathlib import Path
-
 import pytest
-from PySide6.QtWidgets import QLabel, QProgressBar
+from PySide6.QtWidgets import QProgressBar
 from pytestqt.qtbot import QtBot
 
 from app.panels.jobs import JobsBar, remaining_text
 from app.panels.layers import LayersPanel
 from app.panels.series import SeriesPanel
 from app.panels.source_text import can_open, detail_text
-from app.panels.system_facts import SystemFacts, facts_of, heads_text, parameters_text
-from app.panels.systems import SystemsPanel
 from app.session import Layer
-from engine.catalogue import SYSTEMS
 from tests.app.make import make_source
 
 _LAYERS = (Layer("pancreas"), Layer("lesion"))
-_STARTER = SYSTEMS.get("starter")
 
 
 @pytest.fixture
@@ -117,49 +109,6 @@ def test_a_series_is_described_by_kind_slices_and_distance() -> None:
     assert can_open(make_source())
     assert not can_open(make_source(kind="labels"))
     assert not can_open(make_source(num_slices=0))
-
-
-def _write_weights(folder: Path, header: dict) -> None:
-    text = json.dumps(header).encode()
-    path = folder / "starter" / "weights.safetensors"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(struct.pack("<Q", len(text)) + text)
-
-
-def test_parameters_are_counted_from_the_header_of_the_weights(tmp_path: Path) -> None:
-    tensor = {"dtype": "F32", "shape": [1000, 3, 500], "data_offsets": [0, 6_000_000]}
-    _write_weights(tmp_path, {"__metadata__": {"a": "b"}, "w": tensor})
-    facts = facts_of(_STARTER, tmp_path)
-    assert facts == SystemFacts(has_weights=True, num_parameters=1_500_000)
-    assert parameters_text(facts) == "1.5 million parameters"
-
-
-def test_missing_or_broken_weights_are_no_weights(tmp_path: Path) -> None:
-    assert not facts_of(_STARTER, tmp_path).has_weights
-    (tmp_path / "starter").mkdir()
-    (tmp_path / "starter" / "weights.safetensors").write_bytes(b"\x01")
-    assert not facts_of(_STARTER, tmp_path).has_weights
-    assert parameters_text(SystemFacts(has_weights=False)) == "No weights on this computer"
-
-
-def test_choosing_a_system_asks_for_it(qtbot: QtBot) -> None:
-    panel = SystemsPanel((_STARTER,), lambda _system: SystemFacts(True, 2_000_000))
-    qtbot.addWidget(panel)
-    panel.show_system("starter")
-    with qtbot.waitSignal(panel.system_requested) as asked:
-        panel.choice.activated.emit(0)
-    assert asked.args == ["starter"]
-    texts = [label.text() for label in panel.findChildren(QLabel)]
-    assert {"2.0 million parameters", heads_text(_STARTER), _STARTER.source} <= set(texts)
-    assert panel.can_analyse("starter")
-    assert not panel.can_analyse("unheard of")
-
-
-def test_a_system_without_weights_is_listed_as_such(qtbot: QtBot) -> None:
-    panel = SystemsPanel((_STARTER,), lambda _system: SystemFacts(has_weights=False))
-    qtbot.addWidget(panel)
-    assert panel.choice.itemText(0) == f"{_STARTER.title} – no weights"
-    assert not panel.can_analyse(_STARTER.name)
 
 
 def test_a_job_that_has_told_only_its_stage_is_busy_and_not_at_zero(qtbot: QtBot) -> None:
