@@ -41,7 +41,7 @@ class Bin:
 
 
 def reliability(confidences: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[Bin, ...]:
-    """Return equally filled bins of rising confidence.
+    """Return equally filled bins of rising confidence; equal confidences share one.
 
     Args:
         confidences: (n,), probability of the answer given.
@@ -51,9 +51,13 @@ def reliability(confidences: NDArray[np.float64], right: NDArray[np.bool_]) -> t
         return ()
     order = np.argsort(confidences, kind="stable")
     num_bins = min(_NUM_BINS, max(1, len(order) // _CASES_PER_BIN))
+    rising = confidences[order]
+    ends = np.arange(1, num_bins) * len(order) // num_bins
+    # Which of two equally sure cases came first means nothing, and must not part them.
+    ends = np.unique(np.searchsorted(rising, rising[ends - 1], side="right"))
+    parts = [part for part in np.split(order, ends) if len(part)]
     return tuple(
-        Bin(float(confidences[part].mean()), float(right[part].mean()), len(part))
-        for part in np.array_split(order, num_bins)
+        Bin(float(confidences[part].mean()), float(right[part].mean()), len(part)) for part in parts
     )
 
 

@@ -42,6 +42,17 @@ def test_few_cases_have_few_bins(num: int, num_bins: int) -> None:
     assert len(reliability(np.linspace(0, 1, num), np.ones(num, bool))) == num_bins
 
 
+def test_equally_sure_cases_share_a_bin_whatever_their_order() -> None:
+    confidences = np.array([0.0] * 20 + [0.5] * 3 + [0.9] * 17)
+    right = np.arange(40) % 2 == 0
+    bins = reliability(confidences, right)
+    assert [part.num_cases for part in bins] == [20, 20]
+    shuffled = np.random.default_rng(0).permutation(40)
+    again = reliability(confidences[shuffled], right[shuffled])
+    assert calibration_error(again) == pytest.approx(calibration_error(bins))
+    assert [part.num_cases for part in again] == [20, 20]
+
+
 def test_an_error_is_the_distance_of_confidence_and_accuracy() -> None:
     # Five cases at 0.9 of which four are right, and five at 0.6 of which none is.
     confidences = np.array([0.9] * 5 + [0.6] * 5)
