@@ -95,16 +95,6 @@ class SystemsPanel(QWidget):
         """Offer what there is now: a run may have been registered, or a system removed."""
         self.show_systems(all_systems())
 
-    def show_systems(self, systems: Iterable[System]) -> None:
-        """Replace the systems there are; the chosen one stays chosen."""
-        chosen = self.choice.currentData()
-        self._systems = {system.name: system for system in systems}
-        self._facts = {name: self._read_facts(system) for name, system in self._systems.items()}
-        self.choice.clear()
-        for name, system in self._systems.items():
-            self.choice.addItem(self._dot(name), self._entry(system), name)
-        self.choice.setCurrentIndex(max(self.choice.findData(chosen), 0))
-
     def show_system(self, name: str) -> None:
         """Show `name` as the chosen system."""
         system = self._systems.get(name)
@@ -170,12 +160,11 @@ class UntrainedSystems(QWidget):
         super().__init__()
         self.fold = QToolButton()
         self.fold.setObjectName("untrained systems")
-        self.fold.setCheckable(True)
         self.fold.setAutoRaise(True)
         self.fold.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.fold.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.fold.setToolTip("Systems without weights: they can be trained, not used yet")
-        self.fold.toggled.connect(self._on_toggled)
+        self.fold.clicked.connect(lambda: self._open(self.list.isHidden()))
         self.list = QListWidget()
         self.list.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -186,7 +175,7 @@ class UntrainedSystems(QWidget):
         box = parts.column(self, spacing=4)
         box.addWidget(self.fold)
         box.addWidget(self.list)
-        self._on_toggled(is_open=False)
+        self._open(False)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -213,7 +202,7 @@ class UntrainedSystems(QWidget):
     def _name(self, row: int) -> str:
         return self.list.item(row).data(Qt.ItemDataRole.UserRole)
 
-    def _on_toggled(self, is_open: bool) -> None:
+    def _open(self, is_open: bool) -> None:
         self.fold.setIcon(theme.icon("chevron-down" if is_open else "chevron-right"))
         self.list.setVisible(is_open)
 
