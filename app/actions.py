@@ -42,9 +42,17 @@ class Action:
 
 
 FACTS = frozenset(
-    {"case", "analysable", "idle", "job", "labels", "findings", "selected", "undo", "redo"}
-)
-"""What an action may need: a case is open, it may be analysed, no job or a job runs, …"""
+    {
+        "case", "analysable", "idle", "job", "labels", "findings", "selected", "undo", "redo",
+        "data_named", "run_asked", "run_chosen", "run_running", "run_resumable",
+        "run_stoppable", "run_deletable", "run_trained",
+    }
+)  # fmt: skip
+"""What an action may need: a case is open, it may be analysed, no job or a job runs, …
+
+Those of training: a data set is named, the form is complete, one run is chosen and it runs, may
+go on, may be stopped, may be deleted, has weights.
+"""
 
 _CASE = frozenset({"case"})
 _LABELS = frozenset({"labels"})
@@ -137,7 +145,15 @@ ACTIONS: tuple[Action, ...] = (
            ends_group=True),
     Action("view.bare", "Hide all overlays", "Space", needs=_LABELS, menu="View", held=True),
     *(_side_action(side) for side in ("Anterior", "Posterior", "Left", "Right", "Head", "Feet")),
-    Action("view.fullscreen", "Full screen", "F11", menu="View", checkable=True),
+    Action("view.fullscreen", "Full screen", "F11", menu="View", checkable=True, ends_group=True),
+    Action(
+        "page.reading", "Reading", "Ctrl+R", "eye-outline", menu="View", checkable=True,
+        hint="Read and analyse cases",
+    ),
+    Action(
+        "page.training", "Training", "Ctrl+T", "chart-line", menu="View", checkable=True,
+        hint="Train systems and follow their runs",
+    ),
     Action(
         "case.analyse", "Find lesions", "Ctrl+Return Ctrl+Enter", "radar",
         frozenset({"case", "analysable", "idle"}), "Findings",
@@ -151,6 +167,39 @@ ACTIONS: tuple[Action, ...] = (
            "Findings", ends_group=True),
     Action("finding.accept", "Accept", "Return Enter", "check", _SELECTED, "Findings"),
     Action("finding.reject", "Reject…", "Backspace", "close", _SELECTED, "Findings"),
+    Action("run.new", "New run", "Ctrl+N", "plus", menu="Training",
+           hint="Train a system on a data set"),
+    Action(
+        "run.choose_data", "Choose data set…", icon="folder-open-outline", menu="Training",
+        hint="A folder in nnU-Net's or the Decathlon's layout",
+    ),
+    Action(
+        "run.check", "Check data set", icon="database-search-outline",
+        needs=frozenset({"data_named"}), menu="Training",
+        hint="Read every case and list what would break a training",
+    ),
+    Action(
+        "run.dry_run", "Dry run", icon="memory", needs=frozenset({"run_asked"}), menu="Training",
+        hint="Predict the memory this run needs",
+    ),
+    Action(
+        "run.start", "Start training", "Ctrl+Shift+Return Ctrl+Shift+Enter", "play",
+        frozenset({"run_asked"}), "Training", ends_group=True,
+    ),
+    Action("run.pause", "Pause", icon="pause", needs=frozenset({"run_running"}), menu="Training",
+           hint="Pause after this step, and keep the memory"),
+    Action("run.resume", "Resume", icon="play", needs=frozenset({"run_resumable"}),
+           menu="Training", hint="Go on from where it is"),
+    Action("run.stop", "Stop", icon="stop", needs=frozenset({"run_stoppable"}), menu="Training",
+           hint="Stop with a checkpoint, so that it can be resumed", ends_group=True),
+    Action(
+        "run.register", "Use in viewer", icon="eye-plus-outline", needs=frozenset({"run_trained"}),
+        menu="Training", hint="Make what this run trained a system that analyses cases",
+    ),
+    Action("run.folder", "Open run folder", icon="folder-outline",
+           needs=frozenset({"run_chosen"}), menu="Training"),
+    Action("run.delete", "Delete run…", icon="trash-can-outline",
+           needs=frozenset({"run_deletable"}), menu="Training"),
     Action("help.keys", "Keys and mouse", "F1", "keyboard-outline", menu="Help"),
     Action("help.log", "Open log folder", menu="Help", ends_group=True),
     Action("help.about", "About Islet", menu="Help"),
@@ -161,6 +210,9 @@ TOOLBAR: tuple[str, ...] = (
     "view.crosshair", "view.masks", "view.fill", "view.reset", "", "edit.undo", "edit.redo",
 )  # fmt: skip
 """Actions of the toolbar in their order; an empty name is a gap."""
+
+PAGES: tuple[str, ...] = ("page.reading", "page.training")
+"""Actions that change the whole window, at the far end of the toolbar."""
 
 
 class ActionSet(QObject):

@@ -65,6 +65,7 @@ class MainWindow(QMainWindow):
         super().__init__()
         self._session = session
         self.grid = grid
+        systems = tuple(systems)
         self.actions_by_id = ActionSet(self)
         self.findings = FindingsPanel()
         self.layers = LayersPanel()
@@ -294,14 +295,6 @@ class MainWindow(QMainWindow):
         self._pages.setCurrentIndex(number)
         self.actions_by_id[PAGES[number]].setChecked(True)
         self._status.clear()
-        self.refresh_facts()
-
-    def show_systems(self, systems: Iterable[System]) -> None:
-        """Offer `systems` to analyse with and to train."""
-        systems = tuple(systems)
-        self._subtypes = {system.name: system.subtypes for system in systems}
-        self.systems.show_systems(systems)
-        self.training.form.offer_systems(systems)
         self.refresh_facts()
 
     # Jobs, as controllers tell of them.

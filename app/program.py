@@ -30,6 +30,7 @@ from app.controllers.review_files import ReviewFiles
 from app.controllers.review_findings import ReviewFindings
 from app.controllers.serve_window import ServeWindow
 from app.controllers.take_picture import TakePicture
+from app.controllers.train_system import TrainSystem
 from app.dialogs.message import MessageDialog
 from app.dialogs.research_use import ResearchUseDialog
 from app.log_file import error_details
@@ -37,10 +38,14 @@ from app.main_window import MainWindow
 from app.panels.style import PANEL_STYLE
 from app.session import Session
 from app.settings import SettingsStore
+from app.tasks.engine_child import EngineInfo
 from app.tasks.engine_process import EngineProcess
+from app.tasks.run_process import Question
+from app.tasks.run_watch import RunWatch
 from app.tasks.task import TaskRunner
 from app.views.view_grid import ViewGrid
 from engine.archive.registered import all_systems, find_system
+from engine.archive.runs import runs_folder
 from engine.errors import IsletError
 
 log = logging.getLogger(__name__)
@@ -71,6 +76,7 @@ class Program(QObject):
         show_error: Tells the user what went wrong; None opens a dialog.
         asks: Whether questions may be asked.
         engine_argv: Another command that starts the engine.
+        islet_argv: Another command than `islet`, which trains.
     """
 
     def __init__(
@@ -80,6 +86,7 @@ class Program(QObject):
         show_error: Callable[[IsletError], None] | None = None,
         asks: bool = True,
         engine_argv: tuple[str, ...] | None = None,
+        islet_argv: tuple[str, ...] | None = None,
     ) -> None:
         super().__init__()
         report = show_error if show_error is not None else self.show_error
@@ -103,6 +110,16 @@ class Program(QObject):
         self.looker = LookAround(self.session, self.window)
         log_folder = platformdirs.user_log_path("islet")
         self.server = ServeWindow(self.window, log_folder, show_error=report)
+        self.trainer = TrainSystem(
+            self.session,
+            self.window,
+            RunWatch(runs_folder(), self, command=islet_argv),
+            self.tasks,
+            Question(self, islet_argv),
+            show_error=report,
+            cache_folder=platformdirs.user_cache_path("islet"),
+            asks=asks,
+        )
         self._verbs = self._collect_verbs()
         self._connect()
 
@@ -184,6 +201,7 @@ class Program(QObject):
             **self.reviewer.verbs(),
             **self.looker.verbs(),
             **self.server.verbs(),
+            **self.trainer.verbs(),
             "job.cancel": self._cancel_job,
             "series.previous": lambda: self._step_series(-1),
             "series.next": lambda: self._step_series(1),
@@ -199,6 +217,10 @@ class Program(QObject):
         window.systems.system_requested.connect(self._remember_system)
         self.session.system_chosen.connect(self._on_system_chosen)
         self.session.systems_changed.connect(self._on_systems_changed)
+        self.engine.ready.connect(self._on_engine_ready)
+        if self._asks:
+            # A picture is of what it is told to show.
+            self.trainer.follow()
 
     def _open_series(self, source: object) -> None:
         self.opener.open_source(source, self.window.series.list.sources)  # type: ignore[arg-type]
@@ -220,6 +242,9 @@ class Program(QObject):
         if self.window.systems.can_analyse(name):
             self.engine.warm(name)
 
+    def _on_engine_ready(self, info: EngineInfo) -> None:
+        self.window.training.form.offer_devices(info.devices)
+
     def _on_systems_changed(self) -> None:
         self.window.systems.refresh()
         name = self.session.system_name
@@ -237,6 +262,7 @@ class Program(QObject):
         # The stack tells of its own end, when nobody is left to hear it.
         self.session.undo_stack.blockSignals(True)
         self.opener.cancel()
+        self.trainer.shutdown()
         self.tasks.close()
         self.engine.shutdown()
 

@@ -43,6 +43,13 @@ HOVERED = "#26303b"
 CHECKED = "#1f4a70"
 DEFAULT_BUTTON = "#1f5f96"
 
+# Charts: their ground, the lines of their grid, and the box under the pointer.
+PLOT_GROUND = "#11161c"
+PLOT_GRID = "#222a34"
+PLOT_READOUT = "#1d242d"
+CHOSEN = "#1d3a55"
+"""Behind the chosen rows of a list."""
+
 GAP = 2
 
 _FONT_FAMILIES = ("DejaVu Sans", "Segoe UI", "Helvetica Neue", "Noto Sans", "Arial")
@@ -73,6 +80,13 @@ _STRUCTURE_COLOURS = {
 _OTHER_COLOURS = (
     "#7fc8f8", "#9bd770", "#e0a3e8", "#f0d080", "#7fe0c0", "#c0c8ff", "#d8b090", "#a8d8a0",
 )  # fmt: skip
+
+# Okabe and Ito, 2008, made lighter where dark ground asks for it: apart for colour-blind readers.
+_LINE_COLOURS = (
+    "#56b4e9", "#e69f00", "#35c296", "#e07bb4", "#f0e442", "#ff7f50", "#8d9bff", "#c3ccd6",
+)  # fmt: skip
+NUM_LINE_COLOURS = len(_LINE_COLOURS)
+"""Lines that are told apart by their colour alone."""
 
 _STYLE = f"""
 QToolTip {{ color: {TEXT}; background: {RAISED}; border: 1px solid {BORDER}; padding: 4px; }}
@@ -154,6 +168,11 @@ def structure_colour(structure: str) -> QColor:
     if known is None:
         known = _OTHER_COLOURS[sum(structure.encode()) % len(_OTHER_COLOURS)]
     return QColor(known)
+
+
+def line_colour(number: int) -> str:
+    """Return the colour of line `number` of a chart, counted from 0; they repeat after eight."""
+    return _LINE_COLOURS[number % len(_LINE_COLOURS)]
 
 
 def contrast(one: str, other: str) -> float:

@@ -32,7 +32,8 @@ class KeysDialog(FramedDialog):
         super().__init__(parent, "Keys and mouse", Buttons.Close, width=900)
         columns = QHBoxLayout()
         columns.setSpacing(36)
-        sheets = [_keys_of(("File", "Edit", "Findings", "Help")), _keys_of(("View",)), QWidget()]
+        menus = ("File", "Edit", "Findings", "Training", "Help")
+        sheets = [_keys_of(menus), _keys_of(("View",)), QWidget()]
         _grid(sheets[2])
         for sheet in sheets:
             columns.addWidget(sheet, 0, Qt.AlignmentFlag.AlignTop)

@@ -70,4 +70,45 @@ QLineEdit:focus {{ border-color: {theme.ACCENT}; }}
 QPushButton:default:disabled {{ background: {theme.RAISED}; border-color: {theme.BORDER};
   color: {theme.DISABLED_TEXT}; }}
 QProgressBar {{ min-height: 6px; max-height: 6px; }}
+QToolButton[role="command"] {{ padding: 5px 10px; border: 1px solid {theme.BORDER};
+  background: {theme.RAISED}; }}
+QToolButton[role="command"]:hover {{ background: {theme.HOVERED}; }}
+QToolButton[role="command"]:checked {{ background: {theme.CHECKED}; }}
+QToolButton[role="command"]:disabled {{ color: {theme.DISABLED_TEXT}; }}
+QToolButton[role="primary"] {{ padding: 5px 12px; border: 1px solid #2f78b7; font-weight: 600;
+  background: {theme.DEFAULT_BUTTON}; color: {theme.TEXT}; }}
+QToolButton[role="primary"]:hover {{ background: #266fac; }}
+QToolButton[role="primary"]:disabled {{ background: {theme.RAISED}; border-color: {theme.BORDER};
+  color: {theme.DISABLED_TEXT}; }}
+QToolButton[role="segment"] {{ padding: 4px 11px; border: 1px solid {theme.BORDER};
+  border-left-width: 0; border-radius: 0; background: {theme.BACKGROUND}; }}
+QToolButton[role="segment"][place="first"] {{ border-left-width: 1px;
+  border-top-left-radius: 5px; border-bottom-left-radius: 5px; }}
+QToolButton[role="segment"][place="last"] {{ border-top-right-radius: 5px;
+  border-bottom-right-radius: 5px; }}
+QToolButton[role="segment"][place="only"] {{ border-left-width: 1px; border-radius: 5px; }}
+QToolButton[role="segment"]:hover {{ background: {theme.HOVERED}; }}
+QToolButton[role="segment"]:checked {{ background: {theme.CHECKED}; }}
+QToolButton[role="command"]:focus, QToolButton[role="primary"]:focus,
+QToolButton[role="segment"]:focus {{ border: 1px solid {theme.ACCENT}; }}
+QFrame[role="group"] QLineEdit {{ background: {theme.BACKGROUND}; }}
+QLabel[role="obstacle"] {{ color: {theme.WARNING}; margin-left: 104px; }}
+QLabel[role="tile"] {{ font-size: 14px; font-weight: 600; }}
+QFrame[role="failure"] {{ background: #35191a; border: 1px solid #5b2a2b; border-radius: 7px; }}
+QFrame[role="failure"] QLabel {{ color: #ffc9c4; border: 0; }}
+QFrame[role="alarm"] {{ background: #3a2d10; border: 1px solid #5a4517; border-radius: 7px; }}
+QFrame[role="alarm"] QLabel {{ color: #ffdf9e; border: 0; }}
+QTabWidget::pane {{ border: 0; border-top: 1px solid {theme.BORDER}; }}
+QTabBar {{ background: transparent; }}
+QTabBar::tab {{ padding: 6px 14px; border: 0; border-bottom: 2px solid transparent;
+  background: transparent; color: {theme.QUIET_TEXT}; }}
+QTabBar::tab:selected {{ color: {theme.TEXT}; border-bottom-color: {theme.ACCENT}; }}
+QTabBar::tab:hover:!selected {{ color: {theme.TEXT}; }}
+QTabBar::tab:focus {{ color: {theme.ACCENT}; }}
+QTableWidget {{ background: {theme.PLOT_GROUND}; border-radius: 7px; outline: 0; }}
+QTableWidget::item {{ padding: 2px 8px; }}
+QTableWidget::item:selected {{ background: {theme.CHOSEN}; color: {theme.TEXT}; }}
+QPlainTextEdit[role="log"] {{ background: {theme.PLOT_GROUND}; border: 0; border-radius: 7px;
+  padding: 8px; }}
+QPlainTextEdit[role="log"]:focus {{ border: 1px solid {theme.ACCENT}; }}
 """

@@ -1,0 +1,169 @@
+"""Start trainings as processes of their own, which outlive the window that started them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+from PySide6.QtCore import QIODeviceBase, QObject, QProcess
+
+from engine.archive.run_folder import LOG_FILE
+from engine.errors import IsletError
+
+log = logging.getLogger(__name__)
+
+_KILL_MS = 3000
+_MAX_WORDS = 2
+
+
+class RunStartError(IsletError):
+    """A training whose process cannot be started."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The training could not be started.",
+            remedy="Check that there is room on the disk, or install Islet again.",
+        )
+
+
+class AnswerError(IsletError):
+    """A command that ended without an answer."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The command ended without an answer.",
+            remedy="Try again; if it happens again, run it in a terminal to see why.",
+        )
+
+
+def islet_command() -> tuple[str, ...]:
+    """Return what `islet` is called by: this very program in its role at the command line."""
+    if getattr(sys, "frozen", False):
+        return (sys.executable,)
+    return (sys.executable, "-m", "engine.cli")
+
+
+def start_detached(command: Sequence[str], run_folder: Path) -> tuple[int, float]:
+    """Start `command` in a session of its own; what it says goes to the run's log.
+
+    Args:
+        command: Program and arguments.
+        run_folder: Made where it is missing.
+
+    Returns:
+        Its process id, and when it began in s since 1970.
+
+    Raises:
+        RunStartError: If it does not start.
+    """
+    try:
+        run_folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunStartError from error
+    process = QProcess()
+    process.setProgram(command[0])
+    process.setArguments(list(command[1:]))
+    append = QIODeviceBase.OpenModeFlag.Append
+    process.setStandardInputFile(QProcess.nullDevice())
+    process.setStandardOutputFile(str(run_folder / LOG_FILE), append)
+    process.setStandardErrorFile(str(run_folder / LOG_FILE), append)
+    started, pid = process.startDetached()
+    if not started:
+        raise RunStartError
+    log.info("Started a training, process %d", pid)
+    try:
+        return int(pid), psutil.Process(int(pid)).create_time()
+    except psutil.Error:
+        # It has ended already; its log says why.
+        return int(pid), 0.0
+
+
+def last_words(text: str) -> tuple[str, str]:
+    """Return the message and the remedy a command ends with; empty where it said neither."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    sentences = [line for line in lines[-_MAX_WORDS:] if line[-1] in ".!?"]
+    return (sentences[0], sentences[1]) if len(sentences) == _MAX_WORDS else ("", "")
+
+
+class Question(QObject):
+    """Asks a short-lived `islet` process for one JSON answer; one at a time.
+
+    Args:
+        parent: Qt's owner.
+        command: What `islet` is called by.
+    """
+
+    def __init__(self, parent: QObject | None = None, command: Sequence[str] | None = None) -> None:
+        super().__init__(parent)
+        self.command = tuple(islet_command() if command is None else command)
+        self._process: QProcess | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an answer is waited for."""
+        return self._process is not None
+
+    def ask(
+        self,
+        words: Sequence[str],
+        *,
+        on_success: Callable[[Any], None],
+        on_failure: Callable[[IsletError], None],
+    ) -> None:
+        """Run `islet WORDS`; an earlier question is dropped without a word.
+
+        Args:
+            words: What follows `islet`; must make it write JSON to stdout.
+            on_success: Receives what was written.
+            on_failure: Receives what went wrong, in the command's own words where it has any.
+        """
+        self.drop()
+        process = self._process = QProcess(self)
+        process.setStandardInputFile(QProcess.nullDevice())
+        process.finished.connect(lambda *_: self._on_finished(process, on_success, on_failure))
+        process.errorOccurred.connect(lambda error: self._on_error(process, error, on_failure))
+        process.start(self.command[0], [*self.command[1:], *words])
+
+    def drop(self) -> None:
+        """Forget the question, and end its process."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.waitForFinished(_KILL_MS)
+            process.deleteLater()
+
+    def _on_finished(
+        self,
+        process: QProcess,
+        on_success: Callable[[Any], None],
+        on_failure: Callable[[IsletError], None],
+    ) -> None:
+        if process is not self._process:
+            return
+        self._process = None
+        process.deleteLater()
+        try:
+            answer = json.loads(bytes(process.readAllStandardOutput().data()))
+        except ValueError:
+            said = bytes(process.readAllStandardError().data()).decode(errors="replace")
+            message, remedy = last_words(said)
+            on_failure(IsletError(message, remedy=remedy) if message else AnswerError())
+            return
+        on_success(answer)
+
+    def _on_error(
+        self,
+        process: QProcess,
+        error: QProcess.ProcessError,
+        on_failure: Callable[[IsletError], None],
+    ) -> None:
+        # Every other error ends in `finished`.
+        if process is self._process and error == QProcess.ProcessError.FailedToStart:
+            self._process = None
+            process.deleteLater()
+            on_failure(AnswerError())
