@@ -56,7 +56,13 @@ def _staged(system: System) -> System:
         for head, loss in zip(system.heads, system.training.losses, strict=True)
         if head.name not in _JOINT
     ]
-    training = replace(system.training, losses=tuple(loss for _, loss in kept))
+    balance = system.training.balance
+    weights = {name: value for name, value in balance.params.items() if name not in _JOINT}
+    training = replace(
+        system.training,
+        losses=tuple(loss for _, loss in kept),
+        balance=Part(balance.name, weights),
+    )
     return replace(system, heads=(*(head for head, _ in kept), _STAGED_HEAD), training=training)
 
 

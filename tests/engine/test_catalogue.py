@@ -13,6 +13,7 @@ from torch import Tensor
 
 from engine.catalogue import SYSTEMS
 from engine.catalogue.starter import STARTER
+from engine.catalogue.variants import with_subtype_head
 from engine.networks.build import build, joint_heads
 from engine.networks.resenc import num_parameters
 from engine.system import Part, System
@@ -22,7 +23,7 @@ from engine.training.losses import LOSSES
 from engine.training.optimise import OPTIMISERS, SCHEDULES
 
 _SIZES = ("toy", "small", "full")
-_TOY_LIMIT = 300_000
+_TOY_LIMIT = 500_000
 
 # Of the network without what the reference does not count.
 _REFERENCE = {
@@ -149,6 +150,21 @@ def test_the_staged_system_has_the_trunk_of_the_joint_one() -> None:
 def test_the_starter_at_its_small_size_is_the_starter() -> None:
     assert SYSTEMS.get("starter").at("small") == STARTER
     assert SYSTEMS.get("starter").at("full") == STARTER
+
+
+@pytest.mark.parametrize("size", _SIZES)
+@pytest.mark.parametrize("kind", ["staged", "paper"])
+@pytest.mark.parametrize("name", ["starter", "islet", "resenc_multitask", "resenc_staged"])
+def test_systems_with_a_subtype_head_take_either_kind(name: str, kind: str, size: str) -> None:
+    chosen = with_subtype_head(SYSTEMS.get(name).at(size), kind)
+    tasks = [head.name for head in joint_heads(chosen)]
+    assert len(chosen.training.losses) == len(tasks)
+    assert ("subtype" in chosen.head_names) == (kind == "staged")
+    assert ("subtype_joint" in tasks) == (kind == "paper")
+    balance = chosen.training.balance
+    assert BALANCERS.get(balance.name)(tasks, **balance.params)
+    with torch.device("meta"):
+        assert build(chosen).heads.keys() == set(tasks) - {"segmentation"}
 
 
 def test_islet_detects_on_strides_2_to_16_and_classifies_on_every_stage() -> None:
