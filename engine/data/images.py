@@ -26,7 +26,7 @@ SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 _WRITABLE = (".nii", ".nii.gz", ".nrrd", ".mha")
 _AIR_HU = -1024
 # Labels that went through float arithmetic, e.g. 1.0000153, are whole numbers all the same.
-_LABEL_TOLERANCE = 1e-3
+LABEL_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,13 +79,27 @@ def read_labels(path: Path, names: Mapping[int, str]) -> LabelMap:
             remedy="Open a label file with one volume, where every structure has its own value.",
         )
     rounded = np.rint(raw.values)
-    is_whole = bool(np.all(np.abs(raw.values - rounded) <= _LABEL_TOLERANCE))
+    is_whole = bool(np.all(np.abs(raw.values - rounded) <= LABEL_TOLERANCE))
     if not is_whole or rounded.min() < 0 or rounded.max() > 255:
         raise IsletError(
             "The label file holds values other than whole numbers from 0 to 255.",
             remedy="Open a label map, not a picture or a probability map.",
         )
     return LabelMap(labels=rounded.astype(np.uint8), names=names, geometry=raw.geometry)
+
+
+def read_values(path: Path) -> tuple[NDArray[np.generic], Geometry]:
+    """Read an image file as it is, with values of whatever type.
+
+    Raises:
+        IsletError: If the file cannot be read, or holds several volumes.
+    """
+    raw = _read(path)
+    if raw.num_volumes > 1:
+        raise IsletError(
+            f"The file holds {raw.num_volumes} volumes.", remedy="Save one volume of it."
+        )
+    return raw.values, raw.geometry
 
 
 def read_grid(path: Path) -> Geometry:
