@@ -31,6 +31,16 @@ class FoldError(IsletError):
         )
 
 
+class OtherRunError(IsletError):
+    """A run's folder that holds the training of another system."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The run in this folder trains the system '{name}'.",
+            remedy="Name that system to go on with it, or another folder with --run.",
+        )
+
+
 class ProcessesEndedError(IsletError):
     """One of several training processes is gone."""
 
@@ -58,6 +68,9 @@ def train(
     devices: Annotated[
         int, typer.Option(help="Processes that share every batch, on the CPU or a GPU each.", min=1)
     ] = 1,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Patches per step, instead of the system's own.", min=1)
+    ] = None,
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"], typer.Option(help="Of the forward passes.")
     ] = "auto",
@@ -72,6 +85,10 @@ def train(
     store: Annotated[
         Path | None, typer.Option(help="Folder of prepared cases; see 'islet prepare'.")
     ] = None,
+    shipped_localiser: Annotated[
+        bool,
+        typer.Option("--shipped-localiser", help="Find the pancreas with the one Islet brings."),
+    ] = False,
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Train without the broken cases.")
     ] = False,
@@ -87,35 +104,55 @@ def train(
     Everything goes into the folder of the run: plan, events, checkpoints, weights. Ctrl+C stops
     after the current step, with a checkpoint; pressed again, it leaves at once.
     """
+    args = {
+        "system": system, "size": size, "fold": fold, "epochs": epochs, "seed": seed,
+        "device": device, "devices": devices, "batch_size": batch_size, "precision": precision,
+        "augment_on": augment_on, "head": head, "shipped_localiser": shipped_localiser,
+        "store": None if store is None else str(store.absolute()), "skip_broken": skip_broken,
+    }  # fmt: skip
+    if resume:
+        args, data = _as_begun(args, data, run)
+    order = _order(args, data, run)
+    if dry_run:
+        _rehearse(order)
+        return
+    _conduct(order, args, resume=resume)
+
+
+def _as_begun(args: dict[str, Any], data: Path, run: Path) -> tuple[dict[str, Any], Path]:
+    """Return what the run in the folder was begun with; what is given where there is none yet."""
+    from engine.archive.run_folder import RUN_FILE, read_run_file
+
+    if not (run / RUN_FILE).exists():
+        return args, data
+    begun = read_run_file(run)
+    if begun["args"].get("system") != args["system"]:
+        raise OtherRunError(str(begun["args"].get("system")))
+    return {**args, **begun["args"]}, Path(begun["data"])
+
+
+def _order(args: dict[str, Any], data: Path, run: Path) -> Order:
     # Not at the top: `islet --help` must not wait for torch.
     from engine.archive.registered import find_system
     from engine.training.train import Order
 
-    chosen = _sized(find_system(system), size, epochs, head)
-    order = Order(
-        system=chosen,
+    store = args["store"]
+    return Order(
+        system=_sized(find_system(args["system"]), args["size"], args["epochs"], args["head"]),
         data=data,
         folder=run,
-        size=size,
-        seed=seed,
-        fold=_fold(fold),
-        device=device,
-        num_devices=devices,
-        precision=precision,
-        augment_on=augment_on,
-        store=store,
-        skip_broken=skip_broken,
+        size=args["size"],
+        seed=args["seed"],
+        fold=_fold(args["fold"]),
+        device=args["device"],
+        num_devices=args["devices"],
+        precision=args["precision"],
+        augment_on=args["augment_on"],
+        store=None if store is None else Path(store),
+        skip_broken=args["skip_broken"],
+        batch_size=args["batch_size"],
+        own_localiser=not args["shipped_localiser"],
     )
-    if dry_run:
-        _rehearse(order)
-        return
-    args = {
-        "system": system, "size": size, "fold": fold, "epochs": epochs, "seed": seed,
-        "device": device, "devices": devices, "precision": precision, "augment_on": augment_on,
-        "head": head, "store": None if store is None else str(store.absolute()),
-        "skip_broken": skip_broken,
-    }  # fmt: skip
-    _conduct(order, args, resume=resume)
 
 
 def _rehearse(order: Order) -> None:

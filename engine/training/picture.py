@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,7 @@ class Sight:
         reference: (D, H, W) label values.
         predicted: (D, H, W) label values.
         spacing_mm: (slice, row, column).
+        scores: Dice by structure.
     """
 
     title: str
@@ -40,6 +41,7 @@ class Sight:
     reference: NDArray[np.uint8]
     predicted: NDArray[np.uint8]
     spacing_mm: tuple[float, float, float]
+    scores: Mapping[str, float]
 
 
 def draw(sights: Sequence[Sight], path: Path) -> None:

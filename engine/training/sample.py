@@ -82,7 +82,7 @@ class Sampler:
         return Sample(
             torch.from_numpy(image),
             torch.from_numpy(labels).long(),
-            case.annotated,
+            case.annotated or (True,) * len(plan.system.structures),
             UNKNOWN_SUBTYPE if case.subtype is None else case.subtype,
             int(rng.integers(2**62)),
         )

@@ -95,10 +95,13 @@ def start(plan: Plan, device: torch.device) -> State:
     if network.subtype is not None:
         network.subtype.requires_grad_(requires_grad=False)
     tasks = tuple(head.name for head in joint_heads(plan.system))
+    scaler = torch.amp.GradScaler(device.type, enabled=plan.precision == "fp16")
+    # The scale lives on the device only from the first use on, and gradients are scaled by hand.
+    scaler.scale(torch.zeros((), device=device))
     return State(
         network=network,
         average=average,
         optimiser=make_optimiser(network, training.optimiser),
         balancer=BALANCERS.get(training.balance.name)(tasks, **training.balance.params),
-        scaler=torch.amp.GradScaler(device.type, enabled=plan.precision == "fp16"),
+        scaler=scaler,
     )

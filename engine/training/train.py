@@ -9,14 +9,15 @@ from pathlib import Path
 
 import torch
 
-from engine.data.dataset_check import BrokenDatasetError, check_dataset, usable_entries
+from engine.catalogue import SYSTEMS
+from engine.data.dataset_check import check_dataset, usable_entries, whole_entries
 from engine.data.datasets import Entry
-from engine.data.prepare_store import default_store, prepare_store
-from engine.data.splits import load_or_make_splits
+from engine.data.prepare_store import default_store, prepare_store, usual_workers
+from engine.data.splits import SplitError, kept_split
 from engine.data.store import StoredCase, read_store
 from engine.errors import IsletError
 from engine.inference.device import choose_device, choose_precision
-from engine.inference.model import save_model
+from engine.inference.model import load_model, save_model, weights_path
 from engine.networks.build import MultitaskNetwork
 from engine.run import Plan
 from engine.system import System
@@ -34,14 +35,8 @@ NUM_FOLDS = 5
 _NUM_VALIDATIONS = 20  # ours: points of a validation curve, and a tenth of the time at most
 
 
-class TooFewDevicesError(IsletError):
-    """More processes were asked for than patches or graphics cards there are."""
-
-    def __init__(self, wanted: int, there: int, what: str) -> None:
-        super().__init__(
-            f"{wanted} processes cannot share {there} {what}.",
-            remedy=f"Ask for at most {there} with --devices.",
-        )
+class SharingError(IsletError):
+    """A batch or a machine that cannot be shared by so many processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +56,7 @@ class Order:
         augment_on: "auto", "device" or "cpu".
         store: Folder of prepared cases; None shares one between all runs on the same data.
         skip_broken: Train without broken cases rather than not at all.
+        batch_size: Patches per step, instead of the system's own number.
         own_localiser: Train the localiser on this data, too; otherwise the shipped one serves.
     """
 
@@ -76,6 +72,7 @@ class Order:
     augment_on: str = "auto"
     store: Path | None = None
     skip_broken: bool = False
+    batch_size: int | None = None
     own_localiser: bool = True
 
 
@@ -84,12 +81,15 @@ def plans(order: Order) -> tuple[Plan, ...]:
 
     Raises:
         DeviceMissingError: If the machine lacks the device.
-        TooFewDevicesError: If more processes are wanted than can share the work.
+        SharingError: If more processes are wanted than can share the work.
     """
     device = choose_device(order.device)
     if device.type == "cuda" and order.num_devices > torch.cuda.device_count():
-        there = torch.cuda.device_count()
-        raise TooFewDevicesError(order.num_devices, there, "graphics cards")
+        raise SharingError(
+            f"This machine has {torch.cuda.device_count()} graphics cards, not "
+            f"{order.num_devices}.",
+            remedy="Ask for fewer with --devices, or train on the CPU.",
+        )
     precision = choose_precision(device) if order.precision == "auto" else order.precision
     usual = "cpu" if device.type == "cpu" else "device"
     system = order.system
@@ -100,10 +100,7 @@ def plans(order: Order) -> tuple[Plan, ...]:
             dataset=order.data.name,
             spacing_mm=part.preparation.spacing_mm,
             patch_shape=part.training.patch_shape,
-            # A localiser of one patch per step is shared by as many as the system is.
-            batch_size=max(part.training.batch_size, order.num_devices)
-            if part is not system
-            else _batch_size(part, order.num_devices),
+            batch_size=_batch_size(order, part),
             precision=precision,
             seed=order.seed,
             fold=order.fold,
@@ -157,6 +154,9 @@ def train_system(
     stores: list[Path] = []
     for plan in ready:
         here = replace(plan, device=device)
+        if plan.system is order.system.localiser and not order.own_localiser:
+            networks.append(_shipped_localiser(plan.system, device))
+            continue
         store = _store(order, plan.system)
         if group.is_first:
             prepare_store(
@@ -164,6 +164,7 @@ def train_system(
                 plan.system.preparation,
                 plan.system.structures,
                 store,
+                workers=usual_workers(),
                 on_progress=teller.on_progress,
             )
         group.wait()
@@ -179,10 +180,29 @@ def train_system(
     return weights
 
 
-def _batch_size(system: System, num_devices: int) -> int:
-    batch_size = system.training.batch_size
-    if num_devices > batch_size:
-        raise TooFewDevicesError(num_devices, batch_size, "patches per step")
+def _shipped_localiser(localiser: System, device: str) -> MultitaskNetwork:
+    for system in SYSTEMS:
+        if system.localiser == localiser and weights_path(system).exists():
+            shipped = load_model(system, device).localiser
+            assert shipped is not None, "the system has one"
+            return shipped.network
+    raise IsletError(
+        "No localiser ships with Islet for this system and size.",
+        remedy="Leave --shipped-localiser away, and it is trained on the data set.",
+    )
+
+
+def _batch_size(order: Order, part: System) -> int:
+    num_devices = order.num_devices
+    if part is not order.system:
+        # A localiser is small: each process takes one patch at least.
+        return max(part.training.batch_size, num_devices)
+    batch_size = order.batch_size or part.training.batch_size
+    if batch_size % num_devices:
+        raise SharingError(
+            f"A batch of {batch_size} cannot be shared evenly by {num_devices} processes.",
+            remedy=f"Choose a multiple of {num_devices} with --batch-size.",
+        )
     return batch_size
 
 
@@ -191,17 +211,17 @@ def _split(
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Entry, ...]]:
     """Return the ids to train on, the ids held back, and every usable entry."""
     report = check_dataset(order.data, follower.on_progress)
-    if report.fatal and not order.skip_broken:
-        raise BrokenDatasetError(report)
-    entries = usable_entries(report)
+    entries = usable_entries(report) if order.skip_broken else whole_entries(report)
     if order.fold is None:
         return tuple(entry.case_id for entry in entries), (), entries
+    # The first process saves it; the others read what it saved.
     if group.is_first:
-        load_or_make_splits(entries, order.folder / "splits.json", num_folds=NUM_FOLDS)
+        kept_split(entries, order.folder, data=order.data, num_folds=NUM_FOLDS)
     group.wait()
-    splits = load_or_make_splits(entries, order.folder / "splits.json", num_folds=NUM_FOLDS)
-    split = splits[order.fold]
-    return split.training, split.validation, entries
+    folds = kept_split(entries, order.folder, data=order.data, num_folds=NUM_FOLDS)
+    if order.fold >= len(folds):
+        raise SplitError(f"it has {len(folds)} folds, and fold {order.fold} was asked for")
+    return folds[order.fold].train, folds[order.fold].validate, entries
 
 
 def _store(order: Order, part: System) -> Path:

@@ -11,17 +11,21 @@ import numpy as np
 import torch
 
 from engine.data.store import StoredCase
+from engine.evaluation.detection import CaseDetections, average_precision, match
 from engine.evaluation.segmentation import dice
-from engine.inference.sliding_window import infer
+from engine.finding import Box
+from engine.inference.outputs import infer_case
 from engine.networks.build import MultitaskNetwork
 from engine.progress import OnProgress, ignore_progress
 from engine.run import Plan
 from engine.system import System
 from engine.training.picture import Sight, draw
+from engine.training.sample import lesion_boxes
 
 # ours: enough to see a trend; the evaluation afterwards takes every case.
 _NUM_CASES = 8
 _NUM_PICTURES = 4
+_LESION = "lesion"
 
 
 class Validator:
@@ -53,43 +57,67 @@ class Validator:
         self._on_progress = on_progress
 
     def __call__(self, network: MultitaskNetwork, epoch: int) -> dict[str, float]:
-        """Return "dice NAME" of every structure, lesions counted as part of the pancreas."""
-        structures = self._plan.system.structures
-        found: dict[str, list[float]] = {name: [] for name in structures}
+        """Return what the system's heads can be scored by.
+
+        "dice NAME" of every structure, lesions counted as part of the pancreas, and "AP lesion":
+        average precision of the boxes at an overlap of 0.1.
+        """
+        dices: dict[str, list[float]] = {name: [] for name in self._plan.system.structures}
+        detections: list[CaseDetections] = []
         sights: list[Sight] = []
         for number, stored in enumerate(self._cases):
             self._on_progress("validate", number / len(self._cases))
             case = crop_to_region(stored, self._plan.system)
-            image = np.asarray(case.image[:], dtype=np.float32)
-            reference = np.asarray(case.labels[:])
-            predicted = self._predict(network, image)
-            scores = _scores(predicted, reference, structures)
-            for name, score in scores.items():
-                found[name].append(score)
-            if len(sights) < _NUM_PICTURES:
-                title = " ".join([stored.case_id, *(f"{n} {s:.2f}" for n, s in scores.items())])
-                sights.append(Sight(title, image, reference, predicted, self._plan.spacing_mm))
+            sight, boxes = self._look(network, case)
+            for name, score in sight.scores.items():
+                dices[name].append(score)
+            if boxes is not None:
+                detections.append(boxes)
+            sights.append(sight)
         self._on_progress("validate", 1.0)
-        self._draw(epoch, sights)
-        return {f"dice {name}": float(np.mean(all_)) for name, all_ in found.items() if all_}
+        self._draw(epoch, sights[:_NUM_PICTURES])
+        scores = {f"dice {name}": float(np.mean(all_)) for name, all_ in dices.items() if all_}
+        precision = average_precision(detections)
+        return scores if isnan(precision) else {**scores, "AP lesion": precision}
 
-    def _predict(self, network: MultitaskNetwork, image: np.ndarray) -> np.ndarray:
-        settings = self._plan.system.inference
-        probabilities = infer(
+    def _look(
+        self, network: MultitaskNetwork, case: StoredCase
+    ) -> tuple[Sight, CaseDetections | None]:
+        system = self._plan.system
+        image = np.asarray(case.image[:], dtype=np.float32)
+        reference = np.asarray(case.labels[:])
+        outputs = infer_case(
             network,
+            system,
             image,
-            patch_shape=settings.patch_shape,
-            step=settings.step,
             device=torch.device(self._plan.device),
             precision=self._plan.precision,
         )
-        return probabilities.argmax(axis=0).astype(np.uint8)
+        scores: dict[str, float] = {}
+        predicted = np.zeros_like(reference)
+        if outputs.probabilities_KDHW is not None:
+            predicted = outputs.probabilities_KDHW.argmax(axis=0).astype(np.uint8)
+            scores = _scores(predicted, reference, system.structures)
+        title = " ".join([case.case_id, *(f"{name} {s:.2f}" for name, s in scores.items())])
+        sight = Sight(title, image, reference, predicted, self._plan.spacing_mm, scores)
+        if "detection" not in system.head_names or _LESION not in system.structures:
+            return sight, None
+        value = system.structures.index(_LESION) + 1
+        wanted = [_box(corners) for corners in lesion_boxes(reference == value).numpy()]
+        found = zip(outputs.boxes.corners_N6, outputs.boxes.probabilities_N, strict=True)
+        return sight, match([(_box(corners), float(p)) for corners, p in found], wanted)
 
     def _draw(self, epoch: int, sights: list[Sight]) -> None:
         path = self._picture_path(epoch)
         if path is not None and sights:
             draw(sights, path)
             self._on_picture(epoch, path)
+
+
+def _box(corners_6: np.ndarray) -> Box:
+    # Voxels in place of mm: an overlap of two boxes has no unit.
+    low, high = corners_6[:3].tolist(), corners_6[3:].tolist()
+    return Box((low[0], low[1], low[2]), (high[0], high[1], high[2]))
 
 
 def crop_to_region(case: StoredCase, system: System) -> StoredCase:
