@@ -120,11 +120,11 @@ class FindingsPanel(QWidget):
         self._count.setText(_count_text(self._findings) if self._prediction is not None else "")
         self.analyse_button.setVisible(self._case is not None and self._prediction is None)
         self._show_obstacle()
+        if self._prediction is not None and self._prediction.subtype_probabilities:
+            self._list.addWidget(_SubtypeBars(self._prediction, self._subtypes))
         if self._prediction is None or not self._findings:
             self._list.addWidget(self._empty_state(), 1)
             return
-        if self._prediction.subtype_probabilities:
-            self._list.addWidget(_SubtypeBars(self._prediction, self._subtypes))
         self.cards = tuple(
             FindingCard(finding, number, self._case)
             for number, finding in enumerate(self._findings, start=1)
@@ -146,6 +146,11 @@ class FindingsPanel(QWidget):
             )
         if self._prediction is None:
             return parts.empty_state("radar", "This case has not been analysed yet.")
+        if self._prediction.subtype_probabilities:
+            return parts.empty_state(
+                "help-circle-outline",
+                "This system tells what a lesion is like. It does not look for one.",
+            )
         return parts.empty_state(
             "check-circle-outline",
             "No lesion was found. That does not rule one out.",
@@ -240,14 +245,17 @@ class _SubtypeBars(QFrame):
 
 
 def size_text(finding: Finding) -> str:
-    """Return the axes in mm and the volume in mL."""
+    """Return the axes in mm and the volume in mL; without an outline, that there is a box only."""
     axes = f"{finding.longest_diameter_mm:.0f} × {finding.short_axis_mm:.0f} mm"
+    if not finding.is_outlined:
+        return f"Box {axes}   no outline"
     return f"{axes}   {finding.volume_mm3 / 1000:.1f} mL"
 
 
 def density_text(finding: Finding) -> str:
-    """Return the density inside the label in HU, mean ± standard deviation."""
-    return f"{finding.mean_hu:.0f} ± {finding.sd_hu:.0f} HU"
+    """Return the density inside the label, or the box, in HU, mean ± standard deviation."""
+    density = f"{finding.mean_hu:.0f} ± {finding.sd_hu:.0f} HU"
+    return density if finding.is_outlined else f"{density} in the box"
 
 
 def _title_row(finding: Finding, number: int) -> QVBoxLayout:

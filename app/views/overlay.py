@@ -63,7 +63,7 @@ def shapes_on(
         labels: Structures on the grid of `plane`.
         plane: The plane that is shown.
         number: The slice.
-        findings: Borders inside the box of a finding of the same structure belong to it.
+        findings: Borders inside the box of an outlined finding of the same structure belong to it.
     """
     picture = plane.slice_of(labels.labels, number)
     shapes: list[Shape] = []
@@ -71,7 +71,7 @@ def shapes_on(
         structure = labels.names.get(int(value))
         if value == 0 or structure is None:
             continue
-        own = tuple(f for f in findings if f.structure == structure)
+        own = tuple(f for f in findings if f.structure == structure and f.is_outlined)
         groups: dict[str | None, QPainterPath] = {}
         for border in _borders(picture == value):
             finding_id = _owner(border, plane, number, own)

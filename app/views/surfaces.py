@@ -56,7 +56,8 @@ def build_surfaces(labels: LabelMap, findings: tuple[Finding, ...] = ()) -> tupl
 
     Args:
         labels: The structures.
-        findings: What lies in the box of a finding of the same structure becomes its surface.
+        findings: What lies in the box of an outlined finding of the same structure becomes its
+            surface.
     """
     surfaces: list[Surface] = []
     places = ndimage.find_objects(labels.labels)
@@ -66,7 +67,7 @@ def build_surfaces(labels: LabelMap, findings: tuple[Finding, ...] = ()) -> tupl
             continue
         mask = labels.labels[where] == value
         offset = tuple(part.start for part in where)
-        for finding in (f for f in findings if f.structure == structure):
+        for finding in (f for f in findings if f.structure == structure and f.is_outlined):
             inside = _inside(finding.box_mm, labels.geometry, mask.shape, offset)
             own = mask & inside
             if own.any():

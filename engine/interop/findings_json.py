@@ -222,6 +222,7 @@ def _finding_to_json(finding: Finding) -> dict[str, Any]:
             "lower": list(finding.box_mm.lower_mm),
             "upper": list(finding.box_mm.upper_mm),
         },
+        "outlined": finding.is_outlined,
         "volume_mm3": finding.volume_mm3,
         "volume_ml": finding.volume_mm3 / _MM3_PER_ML,
         "longest_diameter_mm": finding.longest_diameter_mm,

@@ -34,6 +34,31 @@ def test_a_card_gives_axes_volume_and_density_with_their_units() -> None:
     assert density_text(make_finding()) == "55 ± 18 HU"
 
 
+def test_a_card_of_a_box_says_that_nothing_was_outlined() -> None:
+    boxed = replace(make_finding(), volume_mm3=0.0)
+    assert size_text(boxed) == "Box 31 × 24 mm   no outline"
+    assert density_text(boxed) == "55 ± 18 HU in the box"
+
+
+def test_a_boxed_finding_can_be_selected_and_decided(panel: FindingsPanel, qtbot: QtBot) -> None:
+    boxed = replace(make_finding(2), volume_mm3=0.0)
+    panel.show_findings((make_finding(1), boxed))
+    panel.show_selected(boxed)
+    assert "Box 31 × 24 mm   no outline" in _texts(panel.cards[1])
+    accept, _ = panel.cards[1].findChildren(QPushButton)
+    with qtbot.waitSignal(panel.accept_requested) as accepted:
+        accept.click()
+    assert accepted.args == [boxed.finding_id]
+
+
+def test_a_system_that_looks_for_no_lesions_shows_its_subtypes_alone(panel: FindingsPanel) -> None:
+    panel.show_findings(())
+    shown = _texts(panel)
+    assert {"hypodense solid", "70 %"} <= set(shown)
+    assert "This system tells what a lesion is like. It does not look for one." in shown
+    assert "No lesion was found. That does not rule one out." not in shown
+
+
 def test_there_is_a_card_for_every_finding(panel: FindingsPanel) -> None:
     assert [card.finding_id for card in panel.cards] == ["lesion-1", "lesion-2"]
     assert "90 %" in _texts(panel.cards[0])
@@ -89,6 +114,7 @@ def test_a_decision_keeps_the_selected_card_open(panel: FindingsPanel) -> None:
 
 
 def test_finding_nothing_is_said_with_care(panel: FindingsPanel) -> None:
+    panel.show_prediction(replace(make_prediction(), subtype_probabilities=()), ())
     panel.show_findings(())
     assert "No lesion was found. That does not rule one out." in _texts(panel)
 

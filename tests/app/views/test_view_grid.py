@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from app.views.slice_view import SliceView
 from app.views.view_grid import ViewGrid
 from engine.case import Case
 from engine.finding import Review
-from engine.volume import Volume
+from engine.volume import LabelMap, Volume
 from tests.app.views.make_case import (
     CANONICAL,
     MARKER_MM,
@@ -306,6 +307,34 @@ def test_a_rejected_box_is_only_drawn_while_it_is_selected(grid):
         assert len(view._box_marks) == count
 
 
+def test_a_box_without_an_outline_is_drawn_and_can_be_clicked(grid, qtbot):
+    empty = LabelMap(np.zeros(CANONICAL.shape, np.uint8), {2: "lesion"}, CANONICAL)
+    grid.show_labels(empty, is_ai=True)
+    grid.show_findings((replace(ball_finding(), volume_mm3=0.0),), "lesion-1")
+    view = plane_pane(grid, "coronal")
+    pixels(view)
+    ((finding_id, tag),) = view._tags
+    assert view._box_marks[0].rect.contains(view.to_px(MARKER_MM))
+    with qtbot.waitSignal(grid.finding_requested) as asked:
+        qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=tag.center().toPoint())
+    assert asked.args == [finding_id] == ["lesion-1"]
+
+
+def test_rejecting_a_box_without_an_outline_leaves_the_outline_inside_it_alone(grid):
+    view = plane_pane(grid, "axial")
+    grid.set_crosshair_shown(False)
+    grid.show_labels(marked_labels(), is_ai=True)
+    grid.set_layers((Layer("lesion", filled=False, boxes=False),))
+    boxed = replace(ball_finding(Review.REJECTED), finding_id="lesion-2", volume_mm3=0.0)
+
+    def picture(findings):
+        grid.show_findings(findings, None)
+        return pixels(view)[: -marks.STRIP]
+
+    alone = picture((ball_finding(),))
+    np.testing.assert_array_equal(picture((boxed, ball_finding())), alone)
+
+
 @pytest.mark.parametrize("size", [(320, 260), (360, 300), (700, 500)])
 def test_corner_text_overlaps_nothing_at_any_size(qapp, size):
     view = SliceView("axial")
@@ -365,6 +394,7 @@ def test_a_first_look_shows_its_slice_and_says_that_more_is_coming(grid):
 
 _LEAVE = """
 import sys
+from dataclasses import replace
 from PySide6.QtWidgets import QApplication
 from app.views.view_grid import ViewGrid
 from tests.app.views.make_case import marked_case, marked_labels

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from unittest.mock import Mock
 
 import numpy as np
@@ -20,6 +21,7 @@ from app.views.tags import tag_place
 from app.views.view_grid import ViewGrid
 from app.views.volume_view import VolumeView
 from engine.finding import Review
+from engine.volume import LabelMap
 from tests.app.views.make_case import (
     CANONICAL,
     MARKER_MM,
@@ -90,6 +92,22 @@ def test_the_surface_of_a_ball_is_a_ball_in_the_same_place_with_normals_outwards
 def test_the_surface_of_a_finding_is_its_own():
     (surface,) = build_surfaces(marked_labels(), (ball_finding(),))
     assert (surface.structure, surface.finding_id) == ("lesion", "lesion-1")
+
+
+def test_a_box_without_an_outline_takes_no_surface_from_another_finding():
+    boxed = replace(ball_finding(), finding_id="lesion-2", volume_mm3=0.0)
+    (surface,) = build_surfaces(marked_labels(), (boxed, ball_finding()))
+    assert surface.finding_id == "lesion-1"
+
+
+def test_a_box_without_an_outline_comes_into_the_middle_with_its_label(view):
+    view.show_case(marked_case())
+    empty = LabelMap(np.zeros(CANONICAL.shape, np.uint8), {2: "lesion"}, CANONICAL)
+    view.show_labels(empty, is_ai=True)
+    view.show_findings((replace(ball_finding(), volume_mm3=0.0),), "lesion-1")
+    assert view.camera.focus_mm == MARKER_MM
+    pixels(view)
+    assert [finding_id for finding_id, _ in view._tags] == ["lesion-1"]
 
 
 def test_an_empty_label_map_and_a_flat_volume_have_no_surface():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +12,8 @@ from torch import Tensor, nn
 
 from engine.geometry import Geometry, from_spacing
 from engine.inference.model import Model
+from engine.networks.boxes import encode
+from engine.networks.detection import Detection, Selection
 from engine.system import Inference, Part, Preparation, System, Training
 from engine.volume import Volume
 
@@ -17,6 +21,9 @@ PANCREAS_HU = 100
 LESION_HU = 200
 _PREPARATION = Preparation((2.0, 1.0, 1.0), (-100.0, 300.0), hu_mean=50.0, hu_sd=100.0)
 _TRAINING = Training((16, 32, 32), 1, 1, 1, Part("sgd"), (Part("dice_ce"),))
+
+
+SELECTION = Selection(score=0.02, per_level=1000, overlap=0.22, max_boxes=20)
 
 
 class DensityNetwork(nn.Module):
@@ -36,6 +43,57 @@ class DensityNetwork(nn.Module):
         hu = hu.clamp(max=self._levels[-1])
         logits = [-((hu - level) ** 2) / 500 for level in self._levels]
         return {"segmentation": torch.cat(logits, dim=1)}
+
+
+class DensityDetector(nn.Module):
+    """Boxes everything above 150 HU in a window as one lesion, whatever its shape.
+
+    Args:
+        preparation: Says which value 150 HU has.
+        probability: Given to every box.
+    """
+
+    needs_logits = False
+
+    def __init__(self, preparation: Preparation, probability: float = 0.9) -> None:
+        super().__init__()
+        self.selection = SELECTION
+        self._preparation = preparation
+        self._probability = probability
+
+    def forward(self, image_BCDHW: Tensor, stages: object = (), logits: object = ()) -> Detection:
+        hu = image_BCDHW[0, 0] * self._preparation.hu_sd + self._preparation.hu_mean
+        found = torch.nonzero(hu > (PANCREAS_HU + LESION_HU) / 2)
+        if not len(found):
+            return boxed(())
+        box = (*found.amin(0).tolist(), *(found.amax(0) + 1).tolist())
+        return boxed((box, self._probability))
+
+
+class DetectingNetwork(DensityNetwork):
+    """A `DensityNetwork` with a `DensityDetector`; each window passes it once."""
+
+    def __init__(self, preparation: Preparation, probability: float = 0.9) -> None:
+        super().__init__(preparation)
+        self.heads["detection"] = DensityDetector(preparation, probability)
+
+    def outputs(self, image_BCDHW: Tensor, names: Collection[str]) -> dict[str, Any]:
+        said: dict[str, Any] = {}
+        logits = self(image_BCDHW)["segmentation"]
+        if "segmentation" in names:
+            said["segmentation"] = (logits,)
+        if "detection" in names:
+            said["detection"] = self.heads["detection"](image_BCDHW)
+        return said
+
+
+def boxed(*boxes: tuple) -> Detection:
+    """Return what a detector says that has an anchor exactly where each (box, probability) is."""
+    real = [pair for pair in boxes if pair]
+    corners = torch.tensor([box for box, _ in real], dtype=torch.float32).reshape(-1, 6)
+    chances = torch.tensor([chance for _, chance in real], dtype=torch.float32)
+    deltas = encode(corners, corners) if len(corners) else torch.zeros(0, 6)
+    return Detection(torch.logit(chances)[None], deltas[None], corners, (len(corners),), 1)
 
 
 def toy_system(**inference: object) -> System:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +101,20 @@ def test_volumes_are_given_in_mm3_and_in_ml(prediction, case):
     assert pancreas["volume_ml"] == pytest.approx(0.2)
     assert lesion["volume_mm3"] == prediction.labels.volume_mm3("lesion")
     assert document["findings"][0]["volume_ml"] == 0.1
+
+
+def test_a_lesion_without_an_outline_says_so_and_comes_back(prediction, case):
+    boxed = replace(prediction.findings[0], volume_mm3=0.0)
+    document = prediction_to_json(replace(prediction, findings=(boxed,)), case)
+    assert document["findings"][0]["outlined"] is False
+    assert prediction_to_json(prediction, case)["findings"][0]["outlined"] is True
+    assert findings_from_json(through_a_file(document)).findings == (boxed,)
+
+
+def test_a_document_from_before_boxes_is_still_read(prediction, case):
+    document = prediction_to_json(prediction, case)
+    del document["findings"][0]["outlined"]
+    assert findings_from_json(document).findings == prediction.findings
 
 
 def test_document_says_research_use_only_and_its_units(prediction, case):
