@@ -9,10 +9,13 @@ from typing import Annotated
 import typer
 
 from engine.cli.benchmark import benchmark
+from engine.cli.check_data import check
 from engine.cli.console import CANCELLED_CODE, ERROR_CODE, say_error
+from engine.cli.crossvalidate import crossvalidate
 from engine.cli.evaluate import evaluate
 from engine.cli.phantom import phantom
 from engine.cli.predict import predict
+from engine.cli.prepare import prepare
 from engine.cli.register import register, unregister
 from engine.cli.runs import runs
 from engine.cli.systems import systems
@@ -32,8 +35,11 @@ app.command(rich_help_panel="See")(view)
 app.command(rich_help_panel="Analyse")(predict)
 app.command(rich_help_panel="Analyse")(systems)
 app.command(rich_help_panel="Make data")(phantom)
+app.command(rich_help_panel="Train")(check)
+app.command(rich_help_panel="Train")(prepare)
 app.command(rich_help_panel="Train")(train)
 app.command(rich_help_panel="Train")(evaluate)
+app.command(rich_help_panel="Train")(crossvalidate)
 app.add_typer(runs, name="runs", rich_help_panel="Train")
 app.command(rich_help_panel="Train")(register)
 app.command(rich_help_panel="Train")(unregister)

@@ -98,6 +98,48 @@ PUBLISHED = (
 """Every row there is."""
 
 
+@dataclass(frozen=True, slots=True)
+class PublishedSize:
+    """The size that a paper gives for its networks.
+
+    Args:
+        who: What a reader calls the method.
+        fp32_mb: Parameters as float32, in MB of a million bytes.
+        source: Where it was read.
+        systems: Names of the catalogue's systems it belongs beside.
+    """
+
+    who: str
+    fp32_mb: float
+    source: str
+    systems: tuple[str, ...]
+
+
+_MTMED3D = ("mtmed3d", "mtmed3d_fpn_gradnorm", "mtmed3d_fpn_mgda", "mtmed3d_panet_mgda")
+_SINGLE = ("swin_segmentation", "swin_classification", "swin_detection")
+
+SIZES = (
+    PublishedSize(
+        "MTMed3D, three tasks in one network (four-channel brain MR)",
+        306.79,
+        "the paper, Table VI",
+        (*_MTMED3D, *_SINGLE),
+    ),
+    PublishedSize(
+        "three single-task networks (four-channel brain MR)",
+        587.81,
+        "the paper, Table VI",
+        (*_MTMED3D, *_SINGLE),
+    ),
+)
+"""Every size there is."""
+
+
+def sizes_beside(system: str) -> tuple[PublishedSize, ...]:
+    """Return the sizes that the paper of a system gives."""
+    return tuple(size for size in SIZES if system in size.systems)
+
+
 def rows_beside(system: str) -> tuple[PublishedRow, ...]:
     """Return the rows to print beside a system: its own paper's first, then everybody's.
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from io import StringIO
-from math import isnan
+from math import isnan, nan
+from statistics import mean, stdev
 from typing import Any
 
 from engine.evaluation.evaluate import Evaluation
@@ -61,6 +63,23 @@ def figures_markdown(evaluation: Evaluation) -> str:
     lines = ["| figure | value | 95 % interval | cases |", "| --- | ---: | :---: | ---: |"]
     for figure in evaluation.figures:
         cells = (figure.name, _say(figure.value), _interval(figure), str(figure.num_cases))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def folds_markdown(folds: Sequence[Evaluation]) -> str:
+    """Return every figure of every fold as a Markdown table, with mean and standard deviation."""
+    names = [f"fold {number}" for number in range(len(folds))]
+    lines = [
+        f"| figure | {' | '.join(names)} | mean | SD |",
+        "| --- |" + " ---: |" * (len(folds) + 2),
+    ]
+    for figures in zip(*(fold.figures for fold in folds), strict=True):
+        values = [figure.value for figure in figures]
+        known = [value for value in values if not isnan(value)]
+        centre = mean(known) if known else nan
+        spread = stdev(known) if len(known) > 1 else nan
+        cells = (figures[0].name, *(_say(value) for value in (*values, centre, spread)))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
