@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QFileDialog
 from app.dialogs.confirm import ConfirmDialog
 from app.main_window import MainWindow
 from app.session import Session
-from app.tasks.data_check import Check, CheckResult
+from app.tasks.data_check import Check
 from app.tasks.parameter_counts import counts_of, remember, remembered
 from app.tasks.run_process import Question
 from app.tasks.run_queue import QueuedRun
@@ -26,6 +26,7 @@ from engine.archive.registered import all_systems, register
 from engine.archive.run_events import DryRun
 from engine.archive.run_folder import RUN_FILE, read_run_file
 from engine.archive.runs import delete_run, request
+from engine.data.dataset_check import DatasetReport
 from engine.errors import CancelledError, IsletError
 from engine.run import RunState
 from engine.system import System
@@ -261,10 +262,10 @@ class TrainSystem(QObject):
         )
         self.settled.emit()
 
-    def _on_checked(self, check: Check, result: CheckResult) -> None:
+    def _on_checked(self, check: Check, result: DatasetReport) -> None:
         if check is self._check:
             self._check = None
-            self._page.form.check.show_result(result)
+            self._page.form.show_report(result)
             self.settled.emit()
 
     def _on_check_failed(self, check: Check, error: IsletError) -> None:
@@ -276,13 +277,8 @@ class TrainSystem(QObject):
 
     def _on_dry_run(self, answer: Any) -> None:
         try:
-            told = DryRun(
-                needed_bytes=int(answer["needed_bytes"]),
-                free_bytes=int(answer["free_bytes"]),
-                step_s=float(answer.get("step_s") or 0.0),
-                text=str(answer.get("text", "")),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError):
+            told = _largest(answer)
+        except (KeyError, TypeError, ValueError):
             log.warning("A dry run gave an answer of another shape")
             self._on_no_dry_run(_no_answer())
             return
@@ -332,8 +328,16 @@ def _resumed(story: RunStory) -> QueuedRun:
     if not has_begun:
         return QueuedRun(story.run_id, dict(story.facts)["Data set"], story.arguments)
     values = read_run_file(story.folder)
-    arguments: Mapping[str, Any] = {"system": story.system, **values["args"]}
+    # The rest of what it was begun with, the run itself remembers.
+    arguments = {"system": values["args"].get("system", story.system)}
     return QueuedRun(story.run_id, values["data"], arguments, resumes=True)
+
+
+def _largest(answer: Any) -> DryRun:
+    """Return what the most demanding of the systems needs that are fitted one after another."""
+    row = max(answer, key=lambda each: each["needed_bytes"])
+    text = "\n".join(f"{each['system']}: {each['text']}" for each in answer)
+    return DryRun(int(row["needed_bytes"]), int(row["free_bytes"]), 0.0, text)
 
 
 def _delete(watch: RunWatch, story: RunStory) -> None:

@@ -107,6 +107,9 @@ QTabBar::tab:hover:!selected {{ color: {theme.TEXT}; }}
 QTabBar::tab:focus {{ color: {theme.ACCENT}; }}
 QTableWidget {{ background: {theme.PLOT_GROUND}; border-radius: 7px; outline: 0; }}
 QTableWidget::item {{ padding: 2px 8px; }}
+QTableWidget QHeaderView::section {{ padding: 4px 11px; }}
+QSpinBox {{ min-height: 22px; }}
+QSpinBox QLineEdit {{ border: 0; padding: 0; background: transparent; }}
 QTableWidget::item:selected {{ background: {theme.CHOSEN}; color: {theme.TEXT}; }}
 QPlainTextEdit[role="log"] {{ background: {theme.PLOT_GROUND}; border: 0; border-radius: 7px;
   padding: 8px; }}

@@ -1,51 +1,12 @@
-"""Check a data set off the main thread, in words the form can show."""
+"""Check a data set on a thread of its own, and let it end when nobody waits any more."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from engine.data.dataset_check import DatasetReport, check_dataset
 from engine.errors import CancelledError
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that is wrong with one case, or with the whole set.
-
-    Args:
-        place: The case; empty for the whole set.
-        text: What is wrong, as a sentence.
-        is_fatal: Whether training refuses to start because of it.
-    """
-
-    place: str
-    text: str
-    is_fatal: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """What a check found.
-
-    Args:
-        summary: How many cases of what kind.
-        problems: In the order of the cases.
-    """
-
-    summary: str
-    problems: tuple[Problem, ...] = ()
-
-    @property
-    def num_fatal(self) -> int:
-        """Problems that keep training from starting."""
-        return sum(problem.is_fatal for problem in self.problems)
-
-
-def result_of(report: Any) -> CheckResult:
-    """Return what a report of the engine says, in words."""
-    return CheckResult(str(report))
 
 
 class Check:
@@ -65,16 +26,14 @@ class Check:
         """Let it end at its next case."""
         self._is_cancelled = True
 
-    def run(self) -> CheckResult:
+    def run(self) -> DatasetReport:
         """Read every case.
 
         Raises:
             CancelledError: If it was cancelled.
             IsletError: If the folder is no data set at all.
         """
-        from engine.data.dataset_check import check_dataset
-
-        return result_of(check_dataset(self._folder, self._report))
+        return check_dataset(self._folder, self._report)
 
     def _report(self, _stage: str, fraction: float) -> None:
         if self._is_cancelled:

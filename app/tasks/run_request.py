@@ -30,6 +30,9 @@ class RunRequest:
         num_devices: Processes that share every batch.
         head: "staged" or "paper"; empty where the system has no such choice.
         augment_on: "device" or "cpu"; empty leaves the choice to the trainer.
+        uses_shipped_localiser: Whether the pancreas is found by the localiser that ships with
+            Islet, instead of one that is trained first.
+        skips_broken: Whether cases that the check finds broken are left out.
     """
 
     name: str
@@ -42,6 +45,8 @@ class RunRequest:
     num_devices: int = 1
     head: str = ""
     augment_on: str = ""
+    uses_shipped_localiser: bool = False
+    skips_broken: bool = False
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -49,22 +54,31 @@ class RunRequest:
         given = {
             "system": self.system,
             "size": self.size,
-            "fold": self.fold,
+            "fold": "all" if self.fold is None else self.fold,
             "epochs": self.epochs,
             "device": self.device,
             "devices": self.num_devices,
             "head": self.head,
             "augment_on": self.augment_on,
+            "shipped_localiser": self.uses_shipped_localiser,
+            "skip_broken": self.skips_broken,
         }
-        return {name: value for name, value in given.items() if value not in (None, "")}
+        return {name: value for name, value in given.items() if value not in (None, "", False)}
 
 
 def train_words(arguments: Mapping[str, Any], data: Path, run: Path) -> tuple[str, ...]:
-    """Return what follows `islet` on the command line that trains with `arguments`."""
+    """Return what follows `islet` on the command line that trains with `arguments`.
+
+    Args:
+        arguments: Options by name; what is true stands for itself.
+        data: Folder of the data set.
+        run: Folder of the run.
+    """
     options = {name: value for name, value in arguments.items() if name != "system"}
     words = ["train", str(arguments["system"]), "--data", str(data), "--run", str(run)]
     for name, value in options.items():
-        words += [f"--{name.replace('_', '-')}", str(value)]
+        flag = f"--{name.replace('_', '-')}"
+        words += [flag] if value is True else [flag, str(value)]
     return tuple(words)
 
 

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QFrame, QLabel, QProgressBar, QScrollArea, QWidget
 from app import theme
 from app.panels import parts
 from app.panels.training import words
-from app.tasks.data_check import CheckResult, Problem
+from engine.data.dataset_check import DatasetReport, Problem
 from engine.errors import IsletError
 
 _HINT = "The check reads every case and lists what would break a training."
@@ -75,12 +75,12 @@ class CheckView(QWidget):
         """Show why the folder is no data set."""
         self._say("alert-circle", theme.ERROR, f"{error.message} {error.remedy}")
 
-    def show_result(self, result: CheckResult) -> None:
+    def show_result(self, result: DatasetReport) -> None:
         """Show what was found."""
         if not result.problems:
             self._say("check-circle", theme.SUCCESS, f"{result.summary} No problem was found.")
             return
-        is_fatal = result.num_fatal > 0
+        is_fatal = bool(result.fatal)
         number = words.counted(len(result.problems), "problem")
         self._say(
             "alert-circle" if is_fatal else "alert",
@@ -109,8 +109,8 @@ class _ProblemRow(QWidget):
         mark = QLabel()
         mark.setPixmap(theme.icon("circle-medium", colour).pixmap(14, 14))
         mark.setFixedWidth(16)
-        place = parts.quiet(problem.place or "Whole set")
-        text = QLabel(problem.text)
+        place = parts.quiet(problem.case_id or "Whole set")
+        text = QLabel(problem.message)
         text.setWordWrap(True)
         text.setProperty("kind", "problem")
         words_box = QWidget()

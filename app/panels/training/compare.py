@@ -97,7 +97,7 @@ class CompareView(QWidget):
                 for name in record.scores
             )
         )
-        names = ["Run", "State", "Epochs", "Best", *(score.capitalize() for score in scores),
+        names = ["Run", "State", "Epochs", "Best", *(first_upper(score) for score in scores),
                  "Loss", "Time"]  # fmt: skip
         self.table.clear()
         self.table.setColumnCount(len(names))
@@ -150,6 +150,11 @@ def best_record(story: RunStory) -> EpochRecord | None:
     return next((r for r in main_epochs(story) if r.epoch == story.best_epoch), None)
 
 
+def first_upper(text: str) -> str:
+    """Return `text` with a capital at its beginning, and as it is otherwise."""
+    return text[:1].upper() + text[1:]
+
+
 def _best_value(stories: tuple[RunStory, ...], score: str) -> float | None:
     records = [best_record(story) for story in stories]
     values = [r.scores[score] for r in records if r is not None and score in r.scores]
@@ -170,5 +175,5 @@ def _offer(choice: QComboBox, metrics: tuple[str, ...], default: str) -> None:
     with QSignalBlocker(choice):
         choice.clear()
         for name in metrics:
-            choice.addItem(name[:1].upper() + name[1:], name)
+            choice.addItem(first_upper(name), name)
         choice.setCurrentIndex(max(choice.findData(held), 0))

@@ -105,6 +105,9 @@ class CurvesView(QWidget):
         """Follow a run."""
         if story is self._story:
             return
+        if self._story is None or story.run_id != self._story.run_id:
+            for plot in self.plots:
+                plot.point_at(None)
         self._story = story
         self._draw()
 

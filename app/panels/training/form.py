@@ -8,6 +8,7 @@ from pathlib import Path
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import (
+    QCheckBox,
     QFrame,
     QGridLayout,
     QLabel,
@@ -25,6 +26,7 @@ from app.panels.training.check_view import CheckView
 from app.panels.training.pieces import Card, Segments, action_button, drop_down
 from app.tasks.run_request import ALL_CASES, NUM_FOLDS, RunRequest, safe_name
 from engine.archive.run_events import DryRun
+from engine.data.dataset_check import DatasetReport
 from engine.errors import IsletError
 from engine.system import System
 
@@ -33,7 +35,6 @@ _SIZE_HINTS = {
     "small": "Hours on a computer without a graphics card",
     "full": "As its source describes it; asks for a graphics card",
 }
-_STAGED_HEAD = "subtype"
 
 
 class NewRunForm(QScrollArea):
@@ -79,7 +80,8 @@ class NewRunForm(QScrollArea):
         if self.data is None or not self.is_ready:
             return None
         fold = self.fold.currentData()
-        head = self.head.choice if self.head_label.isVisibleTo(self) else ""
+        system = self._systems[self.system.currentData()]
+        head = self.head.choice if _has_classifier(system) else ""
         return RunRequest(
             name=self.name.text().strip(),
             data=self.data,
@@ -91,6 +93,8 @@ class NewRunForm(QScrollArea):
             num_devices=self.num_devices.value(),
             head=head,
             augment_on=self.augment.currentData(),
+            uses_shipped_localiser=system.localiser is not None and self.shipped.isChecked(),
+            skips_broken=self.skip_broken.isChecked(),
         )
 
     def obstacle_to_name(self) -> str:
@@ -146,6 +150,13 @@ class NewRunForm(QScrollArea):
             self._propose_name()
         self._refresh()
 
+    def show_report(self, report: DatasetReport) -> None:
+        """Show what the check of the data set found."""
+        self.check.show_result(report)
+        self.skip_broken.setVisible(bool(report.fatal))
+        if not report.fatal:
+            self.skip_broken.setChecked(False)
+
     def show_dry_run(self, answer: DryRun | IsletError | None, *, is_busy: bool = False) -> None:
         """Show what was predicted, what stands in the way, or that it is being worked out."""
         self._dry_run.show_answer(answer, is_busy=is_busy)
@@ -179,11 +190,20 @@ class NewRunForm(QScrollArea):
             self.system.addItem(system.title, system.name)
         self.source = parts.quiet("")
         self.size_choice = Segments(name="Size")
-        self.head = Segments((("staged", "Staged"), ("paper", "As in the paper")), name="Head")
+        self.head = Segments(
+            (("own", "Its own"), ("staged", "Staged"), ("paper", "Joint")), name="Classifier"
+        )
+        self.head.button("own").setToolTip("As the system's catalogue entry says")
         self.head.button("staged").setToolTip(
             "Segmentation first, then the classifier on frozen features: it does not collapse"
         )
-        self.head.button("paper").setToolTip("Both at once, as the paper trains it")
+        self.head.button("paper").setToolTip(
+            "Together with the segmentation, as the paper trains it"
+        )
+        self.shipped = QCheckBox("Find the pancreas with the localiser that ships with Islet")
+        self.shipped.setToolTip("Saves the time to train one of its own first")
+        self.skip_broken = QCheckBox("Train without the broken cases")
+        self.skip_broken.hide()
         self.fold = drop_down("Which fifth of the cases is kept for validation")
         for fold in range(NUM_FOLDS):
             self.fold.addItem(f"Validate on fold {fold}", fold)
@@ -231,6 +251,7 @@ class NewRunForm(QScrollArea):
     def _data_card(self) -> Card:
         card = Card("Data set")
         card.add_field("Folder", self.data_field, action_button(self._actions["run.choose_data"]))
+        card.end()
         return card
 
     def _system_card(self) -> Card:
@@ -239,6 +260,8 @@ class NewRunForm(QScrollArea):
         card.body.addWidget(self.source)
         card.add_field("Size", self.size_choice)
         self.head_label = card.add_field("Classifier", self.head)
+        card.add_field("", self.shipped)
+        card.end()
         return card
 
     def _training_card(self) -> Card:
@@ -248,12 +271,13 @@ class NewRunForm(QScrollArea):
         self.devices_label = QLabel("×")
         card.add_field("Device", self.device, self.devices_label, self.num_devices)
         card.add_field("Augment on", self.augment)
+        card.end()
         return card
 
     def _check_card(self) -> Card:
         card = Card("Check of the data")
         card.body.addWidget(self.check, 1)
-        line = parts.row()
+        line = parts.row(self.skip_broken)
         line.addStretch(1)
         line.addWidget(action_button(self._actions["run.check"]))
         card.body.addLayout(line)
@@ -299,9 +323,9 @@ class NewRunForm(QScrollArea):
         self.source.setText(system.source)
         sizes = ("toy", "small", "full")
         self.size_choice.offer([(s, s) for s in sizes if s == "full" or s in system.sizes])
-        has_staged = _STAGED_HEAD in system.head_names
         for widget in (self.head_label, self.head):
-            widget.setVisible(has_staged)
+            widget.setVisible(_has_classifier(system))
+        self.shipped.setVisible(system.localiser is not None)
         self._word_sizes()
         self._on_plan_changed()
 
@@ -398,6 +422,11 @@ class _CalmSpinBox(QSpinBox):
     def wheelEvent(self, event) -> None:  # noqa: ANN001
         """Leave the wheel to the page."""
         event.ignore()
+
+
+def _has_classifier(system: System) -> bool:
+    """Return whether the way its subtype head is trained can be chosen."""
+    return bool({"subtype", "subtype_joint"} & set(system.head_names))
 
 
 def _device_text(device: str) -> str:

@@ -131,6 +131,10 @@ class Card(QFrame):
         self.body: QVBoxLayout = parts.column(self, spacing=9, margin=14)
         self.body.addWidget(parts.heading(title))
 
+    def end(self) -> None:
+        """Leave room that is left over below everything."""
+        self.body.addStretch(1)
+
     def add_field(self, name: str, *widgets: QWidget) -> QLabel:
         """Add a labelled row; the first widget takes the room.
 

@@ -31,7 +31,9 @@ from app.panels.training.chart import (
 )
 
 _PADDING = 10.0
+_FOOT = 26.0
 _LINE_WIDTH = 1.7
+_FEW_EPOCHS = 3
 _RAW_ALPHA = 70
 _SWATCH = 12.0
 _DOT = 2.6
@@ -218,11 +220,10 @@ class Plot(QWidget):
             + 8
             + max((metrics.horizontalAdvance(text) for text in self._y_texts()), default=20.0)
         )
-        top = _PADDING + 18 + 15 * len(self._legend_rows())
-        bottom = _PADDING + 16
+        top = self._top()
         return QRectF(
             left, top, max(self.width() - left - _PADDING - 4, 10.0),
-            max(self.height() - top - bottom, 10.0),
+            max(self.height() - top - _FOOT, 10.0),
         )  # fmt: skip
 
     def _y_texts(self) -> tuple[str, ...]:
@@ -231,7 +232,10 @@ class Plot(QWidget):
         return tuple(self._to_text(tick) for tick in ticks_of(self._y_span, self._num_y_ticks()))
 
     def _num_y_ticks(self) -> int:
-        return max(2, int(self.height() / 55))
+        return max(2, int((self.height() - self._top() - _FOOT) / 34))
+
+    def _top(self) -> float:
+        return _PADDING + 24 + 15 * len(self._legend_rows())
 
     def _legend_rows(self) -> list[list[tuple[Line, str]]]:
         """Return the entries of the legend as they fit into rows, long names shortened."""
@@ -306,7 +310,10 @@ class Plot(QWidget):
 
     def _draw_x_ticks(self, painter: QPainter, area: QRectF, span: Span) -> None:
         painter.setPen(QColor(theme.QUIET_TEXT))
-        ticks = whole_ticks_of(span, max(2, int(area.width() / 70)))
+        count = max(2, int(area.width() / 48))
+        # Within the first epochs there are steps only, which are parts of an epoch.
+        is_short = span.high - span.low < _FEW_EPOCHS
+        ticks = ticks_of(span, count // 2) if is_short else whole_ticks_of(span, count)
         metrics = painter.fontMetrics()
         name_width = metrics.horizontalAdvance(self._x_name) + 8
         for tick in ticks:

@@ -25,7 +25,7 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
-from app.panels.jobs import remaining_text
+from app.panels.training.words import duration
 from app.tasks.run_story import RunStory
 from engine.run import RunState
 
@@ -151,8 +151,12 @@ def progress_text(story: RunStory) -> str:
     elif story.epochs:
         words.append(f"{len(story.epochs)} epoch{'' if len(story.epochs) == 1 else 's'}")
     if story.state is RunState.RUNNING and not story.stage:
-        words.append(remaining_text(story.remaining_s))
+        words.append(_left_text(story.remaining_s))
     return "  ·  ".join(word for word in words if word)
+
+
+def _left_text(remaining_s: float | None) -> str:
+    return "" if remaining_s is None else f"{duration(remaining_s)} left"
 
 
 class _RunDelegate(QStyledItemDelegate):

@@ -64,6 +64,7 @@ class RunView(QWidget):
         self.facts = _FactsView()
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
+        self.tabs.tabBar().setDrawBase(False)
         for page, title in (
             (self.curves, "Curves"), (self.pictures, "Pictures"), (self.log, "Log"),
             (self.facts, "Settings"),
@@ -125,6 +126,8 @@ class RunView(QWidget):
         }
         for verb, button in self.buttons.items():
             button.setVisible(visible[verb])
+        is_queued = story.state is RunState.QUEUED
+        self.buttons["stop"].defaultAction().setText("Leave queue" if is_queued else "Stop")
 
 
 class _Note(QFrame):
