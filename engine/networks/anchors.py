@@ -6,7 +6,6 @@ Boxes are those of `engine.networks.boxes`. Shapes: N anchors, P positions, A sh
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -17,7 +16,6 @@ Triple = tuple[int, int, int]
 Shapes = tuple[tuple[float, float, float], ...]
 
 
-@lru_cache(maxsize=32)
 def grid_anchors(
     level_shapes: tuple[Triple, ...],
     level_strides: tuple[Triple, ...],
@@ -27,8 +25,7 @@ def grid_anchors(
 ) -> Tensor:
     """Return every anchor, (N, 6) float32: by level, then by position, then by shape.
 
-    Anchors are centred on the block of voxels that a position of the level stands for. The result
-    is kept for the next call: do not change it in place.
+    Anchors are centred on the block of voxels that a position of the level stands for.
 
     Args:
         level_shapes: (slices, rows, columns) of every level's feature map.
@@ -38,9 +35,8 @@ def grid_anchors(
         device: Where the anchors shall lie.
     """
     levels = zip(level_shapes, level_strides, scales, strict=True)
-    # Not as inference tensors: the cache outlives the mode, and training must be able to use them.
-    with torch.inference_mode(mode=False):
-        return torch.cat([_level(*level, shapes, device) for level in levels])
+    # Made anew for every patch: kept anchors would carry the mode of a dry run into the training.
+    return torch.cat([_level(*level, shapes, device) for level in levels])
 
 
 def _level(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from engine.networks.anchors import centred_overlap, fit_anchors, grid_anchors
 from engine.networks.boxes import centres, sizes
@@ -33,12 +37,17 @@ def test_anchors_are_centred_evenly_in_the_patch(stride: tuple[int, int, int]) -
     assert middle.tolist() == [8, 12, 4]
 
 
-def test_anchors_of_inference_may_be_used_in_training() -> None:
-    with torch.inference_mode():
-        anchors = grid_anchors(((3, 3, 3),), ((5, 5, 5),), _SHAPES[:1], (1.0,), _CPU)
+@pytest.mark.parametrize("mode", [torch.inference_mode, FakeTensorMode])
+def test_anchors_of_inference_or_a_dry_run_do_not_reach_the_training(
+    mode: Callable[[], AbstractContextManager[object]],
+) -> None:
+    wanted = (((3, 3, 3),), ((5, 5, 5),), _SHAPES[:1], (1.0,), _CPU)
+    with mode():
+        grid_anchors(*wanted)
     weight = torch.ones(1, requires_grad=True)
-    (anchors * weight).sum().backward()
+    (grid_anchors(*wanted) * weight).sum().backward()
     assert weight.grad is not None
+    assert float(weight.grad) == float(grid_anchors(*wanted).sum())
 
 
 def test_fitted_anchors_are_the_shapes_the_boxes_come_in() -> None:
