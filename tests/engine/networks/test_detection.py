@@ -123,7 +123,7 @@ def test_a_detector_learns_to_find_the_lesions_of_one_patch(neck: str) -> None:
     torch.manual_seed(0)
     # No full resolution, as it would only cost time.
     trunk = {"features": (16, 16), "num_blocks": (1, 1), "strides": (2, 2)}
-    system = toy(neck=neck, score=0.4, levels=(0, 1))
+    system = toy(neck=neck, max_boxes=2, levels=(0, 1))
     network = build(replace(system, network=Part("resenc_unet", trunk))).train()
     lesions = torch.tensor([[4.0, 3, 5, 10, 9, 11], [10.0, 9, 11, 20, 23, 22]])
     image = 0.1 * torch.randn(1, 1, 24, 24, 24)
@@ -145,6 +145,4 @@ def test_a_detector_learns_to_find_the_lesions_of_one_patch(neck: str) -> None:
         output = network.eval().outputs(image)["detection"]
     boxes, probabilities = decode(output)
     found, _ = select(boxes[0], probabilities[0], head_of(network).selection, output.level_sizes)
-    overlaps = iou(lesions, found)
-    assert len(found) == len(lesions)
-    assert bool((overlaps.amax(1) > 0.5).all())
+    assert bool((iou(lesions, found).amax(1) > 0.5).all())
