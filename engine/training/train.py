@@ -182,7 +182,10 @@ def train_system(
 
 def _shipped_localiser(localiser: System, device: str) -> MultitaskNetwork:
     for system in SYSTEMS:
-        if system.localiser == localiser and weights_path(system).exists():
+        if system.localiser is None or not weights_path(system).exists():
+            continue
+        # How it was trained does not matter to whoever uses it.
+        if replace(system.localiser, training=localiser.training) == localiser:
             shipped = load_model(system, device).localiser
             assert shipped is not None, "the system has one"
             return shipped.network
