@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -93,18 +93,18 @@ class EventTail:
         return content[:whole].splitlines()
 
 
-@dataclass(slots=True)
 class Story:
     """What the events told so far; an event that makes no sense is passed over."""
 
-    histories: dict[str, list[EpochRecord]] = field(default_factory=dict)
-    steps: list[StepTold] = field(default_factory=list)
-    stage: str = ""
-    fraction: float = 0.0
-    remaining_s: float | None = None
-    dry_run: DryRun | None = None
-    alarms: dict[str, None] = field(default_factory=dict)
-    pictures: dict[int, str] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.histories: dict[str, list[EpochRecord]] = {}
+        self.steps: list[StepTold] = []
+        self.stage = ""
+        self.fraction = 0.0
+        self.remaining_s: float | None = None
+        self.dry_run: DryRun | None = None
+        self.alarms: dict[str, None] = {}
+        self.pictures: dict[int, str] = {}
 
     def hear(self, event: Event | None) -> None:
         """Take in one event."""
@@ -132,7 +132,8 @@ class Story:
 
     def _hear_dry_run(self, event: Event) -> None:
         needed, free = int(event["needed_bytes"]), int(event["free_bytes"])
-        self.dry_run = DryRun(needed, free, _number_or_none(event.get("step_s")), str(event["text"]))
+        step_s = _number_or_none(event.get("step_s"))
+        self.dry_run = DryRun(needed, free, step_s, str(event["text"]))
 
     def _hear_step(self, event: Event) -> None:
         step = StepTold(

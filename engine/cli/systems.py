@@ -68,10 +68,17 @@ def _readiness(system: System) -> str:
 def _num_parameters(system: System) -> int:
     """Return the parameters of the system's own network, without those of its localiser."""
     import torch
+    from torch.overrides import TorchFunctionMode
 
     from engine.networks.build import build
 
+    class KeepRanges(TorchFunctionMode):
+        # A Swin encoder reads its drop path rates from a range; on meta it has no numbers.
+        def __torch_function__(self, function, types, args=(), kwargs=None):  # noqa: ANN001, ANN204
+            place = {"device": "cpu"} if function is torch.linspace else {}
+            return function(*args, **{**(kwargs or {}), **place})
+
     # The meta device gives shapes without memory; the largest systems would take gigabytes.
-    with torch.device("meta"):
+    with torch.device("meta"), KeepRanges():
         network = build(system)
     return sum(parameter.numel() for parameter in network.parameters())

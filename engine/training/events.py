@@ -20,7 +20,7 @@ _PROGRESS_INTERVAL_S = 0.25
 
 
 class RunLog:
-    """A follower of one training that writes everything into the run's folder.
+    """Writes everything that one training tells into the run's folder.
 
     Args:
         folder: Of the run, in the hands of this process.

@@ -11,7 +11,9 @@ from engine.archive.runs import read_run, runs_folder
 from engine.catalogue import SYSTEMS
 from engine.cli import systems as systems_module
 from engine.cli.main import main
+from engine.networks.build import build
 from engine.run import RunState
+from engine.system import Part
 from tests.engine.archive.runs_made import TINY, begin_run, finished_run
 
 
@@ -163,6 +165,17 @@ def test_systems_count_the_parameters_of_every_size(capsys: pytest.CaptureFixtur
     assert sized["sizes"] == {"toy": own}
     assert TINY.localiser is not None
     assert sized["localiser_parameters"] == systems_module._num_parameters(TINY.localiser)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [TINY.network, Part("swin_unetr", {"feature_size": 12})],
+    ids=["resenc_unet", "swin_unetr"],
+)
+def test_parameters_are_those_of_the_network_that_would_be_built(network: Part) -> None:
+    system = replace(TINY, network=network)
+    built = sum(parameter.numel() for parameter in build(system).parameters())
+    assert systems_module._num_parameters(system) == built
 
 
 def test_an_unknown_system_is_refused_before_the_case_is_read(

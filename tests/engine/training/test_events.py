@@ -15,7 +15,7 @@ from engine.archive.run_folder import RunDiskFullError, RunFolder
 from engine.archive.runs import read_details, request
 from engine.run import EpochRecord, RunState
 from engine.training.events import RunLog
-from engine.training.follow import Follower, StepRecord
+from engine.training.follow import StepRecord
 from engine.training.tensorboard_file import TensorBoardFile
 from tests.engine.archive.runs_made import begin_run
 
@@ -67,12 +67,11 @@ def run(tmp_path: Path) -> RunFolder:
 
 def test_what_a_trainer_tells_is_what_a_reader_reads(run: RunFolder) -> None:
     with RunLog(run) as log:
-        follower: Follower = log
-        follower.on_progress("prepare", 0.5)
+        log.on_progress("prepare", 0.5)
         log.on_dry_run(needed_bytes=1, free_bytes=2, step_s=0.5, text="It fits.")
-        follower.on_step(_step(1))
-        follower.on_epoch("tiny", 4, _epoch(1))
-        follower.on_alarm("Look.")
+        log.on_step(_step(1))
+        log.on_epoch("tiny", 4, _epoch(1))
+        log.on_alarm("Look.")
         log.set_state(RunState.FINISHED)
     details = read_details(run.folder)
     assert details.run.state is RunState.FINISHED
