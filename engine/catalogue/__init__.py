@@ -1,6 +1,7 @@
 """Every system of Islet, as values."""
 
 from engine.catalogue.c2fnas import C2FNAS, C2FNAS_VAE
+from engine.catalogue.mtmed3d import MTMED3D_FAMILY
 from engine.catalogue.multitask import ISLET, MULTITASK
 from engine.catalogue.sizes import Smaller, with_sizes
 from engine.catalogue.starter import STARTER
@@ -19,7 +20,7 @@ _STARTER = with_sizes(
 )
 
 SYSTEMS: Registry[System] = Registry("system")
-for _system in (_STARTER, ISLET, *MULTITASK, *UNETS, C2FNAS, C2FNAS_VAE):
+for _system in (_STARTER, ISLET, *MULTITASK, *UNETS, C2FNAS, C2FNAS_VAE, *MTMED3D_FAMILY):
     SYSTEMS.add(_system.name, _system)
 
 __all__ = ["SYSTEMS"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 _LARGEST_STRIDE = 32
@@ -44,14 +45,17 @@ class SwinEncoder(nn.Module):
         super().__init__()
         from monai.networks.nets.swin_unetr import SwinTransformer
 
-        self.swin = SwinTransformer(
-            in_chans=in_channels,
-            embed_dim=feature_size,
-            window_size=[window] * 3 if isinstance(window, int) else list(window),
-            patch_size=(2, 2, 2),
-            depths=list(depths),
-            num_heads=list(heads),
-        )
+        # It asks for the values of a tensor while it is built, which the meta device has not.
+        with torch.device("cpu"):
+            swin = SwinTransformer(
+                in_chans=in_channels,
+                embed_dim=feature_size,
+                window_size=[window] * 3 if isinstance(window, int) else list(window),
+                patch_size=(2, 2, 2),
+                depths=list(depths),
+                num_heads=list(heads),
+            )
+        self.swin = swin.to(torch.get_default_device())
         self.stage_features = tuple(feature_size * 2**stage for stage in range(5))
         self.stage_strides = tuple((2**stage, 2**stage, 2**stage) for stage in range(1, 6))
 

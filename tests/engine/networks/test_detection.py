@@ -137,7 +137,7 @@ def test_a_detector_learns_to_find_the_lesions_of_one_patch(neck: str) -> None:
         torch.tensor([UNKNOWN_SUBTYPE]),
     )
     optimiser = torch.optim.AdamW(network.parameters(), lr=5e-3)
-    for _ in range(60):
+    for _ in range(90):
         optimiser.zero_grad()
         retinanet(network.outputs(image)["detection"], batch).backward()
         optimiser.step()
