@@ -18,11 +18,17 @@ T = TypeVar("T")
 _LOOK_EVERY_S = 0.1
 
 
-def with_progress(work: Callable[[OnProgress], T]) -> T:
+def with_progress(
+    work: Callable[[OnProgress], T], *, cancelled: str = "Cancelled. Nothing was written."
+) -> T:
     """Run `work` while one bar per stage shows how far it is and how long it still takes.
 
     Ctrl+C ends the whole process with exit code 130, also in the middle of a long native call;
     so `work` computes, and whoever called writes the result afterwards.
+
+    Args:
+        work: Runs on a thread of its own.
+        cancelled: Said after Ctrl+C; another sentence for work that may stop at any moment.
     """
     pool = ThreadPoolExecutor(max_workers=1)
     with _bars() as bars:
@@ -31,7 +37,7 @@ def with_progress(work: Callable[[OnProgress], T]) -> T:
             return _wait_for(future)
         except KeyboardInterrupt:
             bars.stop()
-            _leave_at_once()
+            _leave_at_once(cancelled)
 
 
 def _bars() -> Progress:
@@ -68,8 +74,8 @@ def _wait_for(future: Future[T]) -> T:
                 return future.result()
 
 
-def _leave_at_once() -> NoReturn:
-    notes.print("Cancelled. Nothing was written.")
+def _leave_at_once(cancelled: str) -> NoReturn:
+    notes.print(cancelled, soft_wrap=True)
     sys.stdout.flush()
     sys.stderr.flush()
     # The worker thread may sit in one convolution for seconds; sys.exit would wait for it.

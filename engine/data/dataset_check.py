@@ -123,8 +123,10 @@ def check_dataset(folder: Path, on_progress: OnProgress = ignore_progress) -> Da
     for entry in listing.entries:
         if entry.case_id not in seen:
             seen.add(entry.case_id)
-            problems += _of_case(entry, facts[entry.case_id])
-            problems += _of_subtype(entry, listing, facts[entry.case_id], num_subtypes)
+            broken = _of_case(entry, facts[entry.case_id])
+            subtype = _of_subtype(entry, listing, facts[entry.case_id], num_subtypes)
+            # Of a broken case nobody knows whether it has a lesion.
+            problems += [*broken, *(each for each in subtype if each.is_fatal or not broken)]
     problems += [
         Problem(case_id, "duplicate", f"Case {case_id} is listed more than once.")
         for case_id in repeated_cases(listing)

@@ -34,7 +34,13 @@ log = logging.getLogger(__name__)
 
 # ours: a CT of 1000 slices, as it is read and once more as it is resampled
 _BYTES_PER_WORKER = 3 << 30
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_OF_WORKERS = {
+    # There is a process for every core already.
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    "VECLIB_MAXIMUM_THREADS": "1",
+    # Python's own helper would complain on the terminal after Ctrl+C.
+    "PYTHONWARNINGS": "ignore::UserWarning:multiprocessing.resource_tracker",
+}
 
 
 class StoreError(IsletError):
@@ -150,14 +156,14 @@ def _here(works: Sequence[_Work]) -> Generator[_Failure, None, None]:
 
 def _in_processes(works: Sequence[_Work], workers: int) -> Generator[_Failure, None, None]:
     # Spawned: forking a process that has threads, as a trainer has, may lock up.
-    pool = ProcessPoolExecutor(
-        max_workers=min(workers, len(works)),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-    )
+    with _environment_of_workers():
+        pool = ProcessPoolExecutor(
+            max_workers=min(workers, len(works)),
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start_worker,
+        )
+        futures: list[Future[_Failure]] = [pool.submit(_prepare_one, work) for work in works]
     try:
-        with _one_thread_each():
-            futures: list[Future[_Failure]] = [pool.submit(_prepare_one, work) for work in works]
         for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool as error:
@@ -225,10 +231,9 @@ def _sentence(error: OSError) -> StoreError:
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Let processes started within compute in one thread: there is one for every core."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
+def _environment_of_workers() -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in _OF_WORKERS}
+    os.environ.update(_OF_WORKERS)
     try:
         yield
     finally:
