@@ -55,7 +55,14 @@ def test_the_command_line_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["engine.case", "engine.finding", "engine.run", "engine.catalogue"],
+    [
+        "engine.case",
+        "engine.finding",
+        "engine.run",
+        "engine.catalogue",
+        "engine.system_json",
+        "engine.archive.registered",
+    ],
 )
 def test_nouns_and_catalogue_load_nothing_heavy(module: str) -> None:
     assert _heavy_after_import(module) == []

@@ -26,13 +26,13 @@ from engine.archive.registered import (
     weights_of,
 )
 from engine.archive.run_folder import RunFolderError
+from engine.case import Case
 from engine.catalogue import SYSTEMS
-from engine.data.phantom.make import make_phantom
-from engine.data.phantom.spec import PhantomSpec
 from engine.inference.model import load_model
 from engine.inference.predict import predict
 from engine.registry import UnknownNameError
 from tests.engine.archive.runs_made import TINY, begin_run, finished_run
+from tests.engine.inference.toys import toy_volume
 
 
 def test_a_registered_run_is_listed_loaded_and_looks_for_lesions(tmp_path: Path) -> None:
@@ -41,8 +41,7 @@ def test_a_registered_run_is_listed_loaded_and_looks_for_lesions(tmp_path: Path)
     assert all_systems() == (*SYSTEMS, system)
     assert find_system("mine") == system == replace(TINY, name="mine")
     model = load_model(find_system("mine"), "cpu")
-    coarse = PhantomSpec(1, subtype=0, slice_thickness_mm=5.0, pixel_mm=5.0, matrix=64)
-    case = make_phantom(coarse).case
+    case = Case("one", toy_volume())
     prediction = predict(case, model)
     assert prediction.system == "mine"
     assert prediction.labels.labels.shape == case.volume.voxels_hu.shape
