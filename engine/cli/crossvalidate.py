@@ -134,7 +134,7 @@ def _train(run: Path, fold: int, order: Mapping[str, Any]) -> None:
     is_begun = (run / RUN_FILE).is_file()
     if is_begun and read_run(run).state is RunState.FINISHED:
         return
-    notes.print(f"Fold {fold} is trained.")
+    notes.print(f"Training fold {fold}.")
     code = _run_to_its_end(command(run, fold, order, resume=is_begun))
     if code == CANCELLED_CODE:
         raise CancelledError

@@ -24,7 +24,7 @@ _NOTES = (
     "called sick where at least one finding is reported. AP without (COCO) sums precision "
     "times gain in recall, as picai_eval does; with it, precision is read at 101 recalls. ECE is "
     "over equally filled bins of at least five cases, 15 at most; cross-fitted temperatures never "
-    "saw the case they scale."
+    "saw the case they scale, and a temperature of 20 or 1/20 is the end of what is tried."
 )
 
 

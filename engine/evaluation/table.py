@@ -93,7 +93,8 @@ def published_markdown(evaluation: Evaluation) -> str:
     data = f"{len(evaluation.rows)} cases of this data set"
     lines.append(f"| **{evaluation.system}**, measured | {data} | {' | '.join(cells)} | Islet |")
     for row in rows_beside(evaluation.system):
-        cells = [_say(row.figures[name]) if name in row.figures else "–" for name in _BESIDE]
+        # With the digits its source gives, no more and no fewer.
+        cells = [f"{row.figures[name]:g}" if name in row.figures else "–" for name in _BESIDE]
         lines.append(f"| {row.who} | {row.data} | {' | '.join(cells)} | {row.source} |")
     return "\n".join(lines) + "\n"
 

@@ -34,6 +34,12 @@ GEOMETRY = from_spacing((10, 20, 30), (2.0, 1.0, 1.0))
 NAMES = {1: "pancreas", 2: "lesion"}
 
 
+@pytest.fixture(autouse=True)
+def _few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals are tested where they are made."""
+    monkeypatch.setattr("engine.evaluation.bootstrap._NUM_DRAWS", 400)
+
+
 def label_map(lesion_at: int | None) -> LabelMap:
     """Return a pancreas of columns 4 to 24, with a lesion of 4 columns where one is wanted."""
     labels = np.zeros(GEOMETRY.shape, np.uint8)
