@@ -71,6 +71,7 @@ class TrainSystem(QObject):
         self._watch = watch
         self._tasks = tasks
         self._question = question
+        self._counting = Question(self, question.command)
         self._show_error = show_error
         self._cache_folder = cache_folder
         self._asks = asks
@@ -217,6 +218,7 @@ class TrainSystem(QObject):
         """Follow nothing any more; the runs go on."""
         self._watch.stop()
         self._question.drop()
+        self._counting.drop()
         if self._check is not None:
             self._check.cancel()
 
@@ -305,7 +307,6 @@ class TrainSystem(QObject):
             remember(self._cache_folder, systems, counts)
             self._page.form.show_counts(counts)
 
-        self._counting = Question(self, self._question.command)
         self._counting.ask(
             ("systems", "--json"),
             on_success=on_rows,

@@ -109,6 +109,11 @@ QTableWidget {{ background: {theme.PLOT_GROUND}; border-radius: 7px; outline: 0;
 QTableWidget::item {{ padding: 2px 8px; }}
 QTableWidget QHeaderView::section {{ padding: 4px 11px; }}
 QSpinBox {{ min-height: 22px; }}
+QCheckBox::indicator {{ width: 13px; height: 13px; border: 1px solid {theme.QUIET_TEXT};
+  border-radius: 3px; background: {theme.BACKGROUND}; }}
+QCheckBox::indicator:focus {{ border-color: {theme.ACCENT}; }}
+QCheckBox::indicator:checked {{ border: 4px solid {theme.ACCENT}; width: 7px; height: 7px;
+  background: {theme.TEXT}; }}
 QSpinBox QLineEdit {{ border: 0; padding: 0; background: transparent; }}
 QTableWidget::item:selected {{ background: {theme.CHOSEN}; color: {theme.TEXT}; }}
 QPlainTextEdit[role="log"] {{ background: {theme.PLOT_GROUND}; border: 0; border-radius: 7px;

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
-from PySide6.QtCore import QIODeviceBase, QObject, QProcess
+from PySide6.QtCore import QObject, QProcess
 
 from engine.archive.run_folder import LOG_FILE
 from engine.errors import IsletError
@@ -48,39 +49,56 @@ def islet_command() -> tuple[str, ...]:
     return (sys.executable, "-m", "engine.cli")
 
 
-def start_detached(command: Sequence[str], run_folder: Path) -> tuple[int, float]:
-    """Start `command` in a session of its own; what it says goes to the run's log.
+class Launcher:
+    """Starts processes that go on when this one ends, and buries those that end before it."""
 
-    Args:
-        command: Program and arguments.
-        run_folder: Made where it is missing.
+    def __init__(self) -> None:
+        self._children: list[subprocess.Popen[bytes]] = []
 
-    Returns:
-        Its process id, and when it began in s since 1970.
+    def start(self, command: Sequence[str], run_folder: Path) -> tuple[int, float]:
+        """Start `command` in a session of its own; what it says goes to the run's log.
 
-    Raises:
-        RunStartError: If it does not start.
-    """
-    try:
-        run_folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunStartError from error
-    process = QProcess()
-    process.setProgram(command[0])
-    process.setArguments(list(command[1:]))
-    append = QIODeviceBase.OpenModeFlag.Append
-    process.setStandardInputFile(QProcess.nullDevice())
-    process.setStandardOutputFile(str(run_folder / LOG_FILE), append)
-    process.setStandardErrorFile(str(run_folder / LOG_FILE), append)
-    started, pid = process.startDetached()
-    if not started:
-        raise RunStartError
-    log.info("Started a training, process %d", pid)
-    try:
-        return int(pid), psutil.Process(int(pid)).create_time()
-    except psutil.Error:
-        # It has ended already; its log says why.
-        return int(pid), 0.0
+        Args:
+            command: Program and arguments.
+            run_folder: Made where it is missing.
+
+        Returns:
+            Its process id, and when it began in s since 1970.
+
+        Raises:
+            RunStartError: If it does not start.
+        """
+        try:
+            run_folder.mkdir(parents=True, exist_ok=True)
+            with (run_folder / LOG_FILE).open("ab") as said:
+                child = subprocess.Popen(
+                    tuple(command),
+                    stdin=subprocess.DEVNULL,
+                    stdout=said,
+                    stderr=said,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise RunStartError from error
+        self._children.append(child)
+        log.info("Started a training, process %d", child.pid)
+        try:
+            return child.pid, psutil.Process(child.pid).create_time()
+        except psutil.Error:
+            # It has ended already; its log says why.
+            return child.pid, 0.0
+
+    def bury(self) -> None:
+        """Take note of the children that have ended, which the system keeps until then."""
+        self._children = [child for child in self._children if child.poll() is None]
+
+    def let_go(self) -> None:
+        """Leave the children that go on to themselves."""
+        self.bury()
+        for child in self._children:
+            # Popen warns of a child that nobody waits for, which is what is meant here.
+            child.returncode = 0
+        self._children = []
 
 
 def last_words(text: str) -> tuple[str, str]:

@@ -103,6 +103,11 @@ class RunStory:
         return self.state in LIVE_STATES
 
     @property
+    def is_over(self) -> bool:
+        """Whether it has ended in any way, and does not wait to begin again."""
+        return not self.is_live and self.state is not RunState.QUEUED
+
+    @property
     def can_resume(self) -> bool:
         """Whether it may go on from where it is."""
         return not self.is_broken and self.state in (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from app.tasks.run_process import islet_command, last_words, start_detached
+from app.tasks.run_process import Launcher, islet_command, last_words
 from app.tasks.run_queue import QueuedRun, RunQueue, written_ns
 from app.tasks.run_request import train_words
 from app.tasks.run_story import RunStory, broken_story, fold_text, size_text, story_of
@@ -62,6 +62,7 @@ class RunWatch(QObject):
         self._known: dict[str, _Known] = {}
         self._stories: tuple[RunStory, ...] = ()
         self._is_stuck = False
+        self._launcher = Launcher()
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self.look)
@@ -88,9 +89,11 @@ class RunWatch(QObject):
     def stop(self) -> None:
         """Look no more; the runs go on."""
         self._timer.stop()
+        self._launcher.let_go()
 
     def look(self) -> None:
         """Read what is new, tell of it, and start the next run where nothing is at work."""
+        self._launcher.bury()
         stories = self._read()
         if stories != self._stories:
             self._stories = stories
@@ -137,7 +140,7 @@ class RunWatch(QObject):
         words = train_words(entry.arguments, Path(entry.data), run_folder)
         if entry.resumes:
             words = (*words, "--resume")
-        return start_detached((*self._command, *words), run_folder)
+        return self._launcher.start((*self._command, *words), run_folder)
 
     def _read(self) -> tuple[RunStory, ...]:
         entries = {entry.run_id: entry for entry in self.queue.read()}

@@ -55,8 +55,8 @@ class CheckView(QWidget):
     @property
     def problem_texts(self) -> tuple[str, ...]:
         """The listed problems."""
-        labels = self._body.findChildren(QLabel)
-        return tuple(label.text() for label in labels if label.property("kind") == "problem")
+        widgets = [self._list.itemAt(number).widget() for number in range(self._list.count())]
+        return tuple(row.text for row in widgets if isinstance(row, _ProblemRow))
 
     def forget(self, folder: Path | None) -> None:
         """Another data set was named, which was not looked at yet."""
@@ -110,9 +110,9 @@ class _ProblemRow(QWidget):
         mark.setPixmap(theme.icon("circle-medium", colour).pixmap(14, 14))
         mark.setFixedWidth(16)
         place = parts.quiet(problem.case_id or "Whole set")
+        self.text = problem.message
         text = QLabel(problem.message)
         text.setWordWrap(True)
-        text.setProperty("kind", "problem")
         words_box = QWidget()
         box = parts.column(words_box, spacing=1)
         box.addWidget(place)

@@ -145,5 +145,5 @@ def _facts_of(story: RunStory | None) -> dict[str, bool]:
         "run_resumable": story.can_resume,
         "run_stoppable": story.is_live or story.state is RunState.QUEUED,
         "run_deletable": not story.is_live,
-        "run_trained": story.has_weights and not story.is_live,
+        "run_trained": story.has_weights and story.is_over,
     }

@@ -148,6 +148,9 @@ def progress_text(story: RunStory) -> str:
         words = [f"{_STAGE_TEXT.get(story.stage, story.stage.capitalize())}{share}"]
     elif story.step is not None and story.is_live:
         words.append(f"epoch {story.step.epoch} of {story.step.epochs}")
+        if story.state is RunState.RUNNING:
+            # The icon says that it runs; the line is short.
+            words = [f"Epoch {story.step.epoch} of {story.step.epochs}"]
     elif story.epochs:
         words.append(f"{len(story.epochs)} epoch{'' if len(story.epochs) == 1 else 's'}")
     if story.state is RunState.RUNNING and not story.stage:

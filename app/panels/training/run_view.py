@@ -115,12 +115,11 @@ class RunView(QWidget):
         return head
 
     def _show_buttons(self, story: RunStory) -> None:
-        is_over = not story.is_live and story.state is not RunState.QUEUED
         visible = {
             "pause": story.state is RunState.RUNNING,
             "resume": story.can_resume,
             "stop": story.is_live or story.state is RunState.QUEUED,
-            "register": is_over and not story.is_broken,
+            "register": story.is_over and not story.is_broken,
             "folder": True,
             "delete": not story.is_live,
         }

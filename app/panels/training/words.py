@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
+_MANY_MINUTES_S = 600
 
 
 def figure(value: float) -> str:
@@ -30,12 +31,14 @@ def memory(num_bytes: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a stretch of time in its two largest units."""
+    """Return a stretch of time in its largest units, no finer than a person asks for."""
     whole = max(round(seconds), 0)
     if whole < _MINUTE_S:
         return f"{whole} s"
-    if whole < _HOUR_S:
+    if whole < _MANY_MINUTES_S:
         return f"{whole // _MINUTE_S} min {whole % _MINUTE_S:02d} s"
+    if whole < _HOUR_S:
+        return f"{whole // _MINUTE_S} min"
     if whole < _DAY_S:
         return f"{whole // _HOUR_S} h {whole % _HOUR_S // _MINUTE_S:02d} min"
     return f"{whole // _DAY_S} d {whole % _DAY_S // _HOUR_S} h"
