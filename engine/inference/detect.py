@@ -19,6 +19,9 @@ from engine.inference.sliding_window import SIGMA_SHARE, Shape
 from engine.networks import boxes as box_arithmetic
 from engine.networks.detection import Detection, Selection, decode, select
 
+# ours: an untrained detector sees lesions everywhere, and every place takes a pass over all boxes.
+_MOST_PLACES = 100
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Boxes:
@@ -98,16 +101,17 @@ class BoxCollector:
             return NO_BOXES
         counts = torch.tensor([len(corners) for corners in self._corners])
         views = torch.repeat_interleave(torch.arange(len(counts)), counts)
+        starts = torch.tensor(self._starts, dtype=torch.float64)
         corners, probabilities = torch.cat(self._corners), torch.cat(self._probabilities)
         found: list[Tensor] = []
-        scores: list[Tensor] = []
-        while len(corners):
+        scores: list[float] = []
+        while len(corners) and len(found) < _MOST_PLACES:
             surest = corners[probabilities.argmax()]
             overlaps = box_arithmetic.iou(surest[None], corners)[0]
             # The surest overlaps itself, whatever rounding says.
             same = overlaps >= min(self._selection.overlap, float(overlaps.max()))
             box, score = self._average(
-                corners[same], probabilities[same], views[same], overlaps[same], surest
+                corners[same], probabilities[same], views[same], overlaps[same], surest, starts
             )
             found.append(box)
             scores.append(score)
@@ -117,7 +121,7 @@ class BoxCollector:
         clipped = box_arithmetic.clip(torch.stack(found), shape)
         # A box that lies in the padding around a small image is none.
         inside = (box_arithmetic.sizes(clipped) > 0).all(1)
-        best, certain = select(clipped[inside], torch.stack(scores)[inside], self._selection)
+        best, certain = select(clipped[inside], clipped.new_tensor(scores)[inside], self._selection)
         return Boxes(best.float().numpy(), certain.float().numpy())
 
     def _average(
@@ -127,9 +131,9 @@ class BoxCollector:
         views: Tensor,
         overlaps: Tensor,
         surest: Tensor,
-    ) -> tuple[Tensor, Tensor]:
+        starts: Tensor,
+    ) -> tuple[Tensor, float]:
         """Return the mean of boxes of one lesion and their probability."""
-        starts = torch.tensor(self._starts, dtype=torch.float64)
         own = overlaps * box_arithmetic.sizes(corners).prod(1)
         places = self._centrality(box_arithmetic.centres(corners) - starts[views])
         weights = own * places
@@ -141,7 +145,7 @@ class BoxCollector:
         # ours: a view that saw nothing weighs what a mean box at that place in it would weigh;
         # in Retina U-Net every missing view weighs the same, however near to its rim.
         missing = (self._centrality(within) * missed).sum() * own.mean()
-        return box, sure.sum() / (weights.sum() + missing)
+        return box, float(sure.sum() / (weights.sum() + missing))
 
     def _centrality(self, within_N3: Tensor) -> Tensor:
         """Return the Gaussian weight, 1 in the middle, of places counted from a window's corner."""

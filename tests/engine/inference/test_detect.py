@@ -154,3 +154,15 @@ def test_boxes_can_be_collected_where_no_gradients_are_kept() -> None:
         collected.add(boxed((MIDDLE, 0.8)), (0, 0, 0), (0, 1))
         boxes = collected.merged(SIZE)
     assert len(boxes) == 1
+
+
+def test_only_the_surest_boxes_are_kept_and_nothing_surer_is_lost() -> None:
+    # Thirty lesions in a row, each seen by one window in its middle; twenty are kept.
+    probabilities = np.linspace(0.9, 0.1, 30)
+    collected = collector()
+    for number in np.random.default_rng(5).permutation(30):
+        detection = boxed((MIDDLE, float(probabilities[number])))
+        collected.add(detection, (16 * int(number), 0, 0), ())
+    boxes = collected.merged((16 * 30, 16, 16))
+    np.testing.assert_allclose(boxes.probabilities_N, probabilities[:20], atol=1e-6)
+    np.testing.assert_allclose(boxes.corners_N6[:, 0], 6 + 16 * np.arange(20), atol=1e-4)
