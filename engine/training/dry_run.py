@@ -16,6 +16,7 @@ from engine.errors import IsletError
 from engine.inference.device import autocast
 from engine.networks.build import build
 from engine.run import Plan
+from engine.system import System
 
 # ours: peak over what autograd keeps, measured on resenc and unet; convolutions on a CPU reorder.
 _OVERHEAD = {"cpu": 2.5, "cuda": 1.6}
@@ -77,6 +78,7 @@ def dry_run(plan: Plan) -> DryRun:
     """
     free = _free_bytes(plan.device)
     largest = -(-plan.batch_size // plan.num_devices)
+    most_parts = largest // 2 if _normalises_over_batch(plan.system) else largest
     activations, num_parameters = _kept_bytes(plan)
     kind = plan.device.partition(":")[0]
     here = plan.num_devices if kind == "cpu" else 1
@@ -86,13 +88,18 @@ def dry_run(plan: Plan) -> DryRun:
         own = _OVERHEAD[kind] * activations * samples + _BYTES_PER_PARAMETER * num_parameters
         return round(here * (own + (_PROGRAM_BYTES if kind == "cpu" else 0)))
 
-    parts = min(plan.accumulation, largest)
-    while needed(parts) > _KEEP_FREE * free and parts < largest:
+    parts = max(1, min(plan.accumulation, most_parts))
+    while needed(parts) > _KEEP_FREE * free and parts < most_parts:
         parts += 1
     if needed(parts) > _KEEP_FREE * free:
         raise PlanTooLargeError(needed(parts), free, plan.device)
     fitted = replace(plan, accumulation=parts)
     return DryRun(fitted, num_parameters, needed(parts), free)
+
+
+def _normalises_over_batch(system: System) -> bool:
+    """Say whether a part of a batch must hold two patches at least."""
+    return any(head.params.get("norm") == "batch" for head in system.heads)
 
 
 def _kept_bytes(plan: Plan) -> tuple[int, int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,31 +17,40 @@ from engine.training.optimise import make_optimiser
 _STAGED_PREFIX = f"{STAGED_SUBTYPE}."
 
 
-@dataclass(slots=True, eq=False)
 class State:
     """A network, its optimiser and where they are.
 
     Args:
         network: In training.
-        average: Moving average of its weights, where the system keeps one.
+        average: Moving average of its weights; None where the system keeps none.
         optimiser: Of every jointly trained parameter.
         balancer: Weighs the tasks.
         scaler: Of the loss, for fp16.
+
+    Attributes:
         step: Optimiser steps taken.
         sums: Losses by task, summed over the steps of the current epoch.
         history: Finished epochs, as plain values.
         elapsed_s: Wall time of training, interruptions left out.
     """
 
-    network: MultitaskNetwork
-    average: MultitaskNetwork | None
-    optimiser: torch.optim.Optimizer
-    balancer: Balancer
-    scaler: torch.amp.GradScaler
-    step: int = 0
-    sums: dict[str, float] = field(default_factory=dict)
-    history: list[dict[str, Any]] = field(default_factory=list)
-    elapsed_s: float = 0.0
+    def __init__(
+        self,
+        network: MultitaskNetwork,
+        average: MultitaskNetwork | None,
+        optimiser: torch.optim.Optimizer,
+        balancer: Balancer,
+        scaler: torch.amp.GradScaler,
+    ) -> None:
+        self.network = network
+        self.average = average
+        self.optimiser = optimiser
+        self.balancer = balancer
+        self.scaler = scaler
+        self.step = 0
+        self.sums: dict[str, float] = {}
+        self.history: list[dict[str, Any]] = []
+        self.elapsed_s = 0.0
 
     @property
     def best_network(self) -> MultitaskNetwork:

@@ -32,6 +32,7 @@ from engine.training.validate import Validator
 log = logging.getLogger(__name__)
 
 NUM_FOLDS = 5
+_CASES_PER_WORKER = 10  # ours
 _NUM_VALIDATIONS = 20  # ours: points of a validation curve, and a tenth of the time at most
 
 
@@ -164,7 +165,8 @@ def train_system(
                 plan.system.preparation,
                 plan.system.structures,
                 store,
-                workers=usual_workers(),
+                # Starting a process costs as much as preparing some cases.
+                workers=max(1, min(usual_workers(), len(entries) // _CASES_PER_WORKER)),
                 on_progress=teller.on_progress,
             )
         group.wait()

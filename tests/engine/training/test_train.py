@@ -2,97 +2,177 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
+import torch
 
-from engine.case import Case
+from engine.archive.run_folder import RunFolderError
+from engine.archive.runs import read_details, read_run
 from engine.catalogue.starter import LOCALISER, STARTER
-from engine.cli.main import main
-from engine.data.dataset_writer import write_dataset
-from engine.geometry import from_spacing
+from engine.data.dataset_check import BrokenDatasetError
+from engine.data.splits import SplitError
+from engine.errors import CancelledError, IsletError
+from engine.inference.device import DeviceMissingError
 from engine.inference.model import load_model
 from engine.inference.predict import predict
-from engine.system import Part
-from engine.training.train import train_system
-from engine.volume import LabelMap, Volume
-
-_NETWORK = Part("resenc_unet", {"features": (4, 8), "num_blocks": (1, 1), "strides": (1, 2)})
-_PATCH = (16, 16, 16)
-
-
-def _tiny(system, spacing_mm: float):
-    training = replace(
-        system.training, patch_shape=_PATCH, epochs=2, steps_per_epoch=3, foreground_share=1.0
-    )
-    return replace(
-        system,
-        network=_NETWORK,
-        training=training,
-        preparation=replace(system.preparation, spacing_mm=(spacing_mm,) * 3),
-        inference=replace(system.inference, patch_shape=_PATCH),
-    )
-
-
-_SYSTEM = replace(_tiny(STARTER, 4.0), localiser=_tiny(LOCALISER, 8.0))
-
-
-def _case(number: int) -> Case:
-    grid = from_spacing((24, 40, 40), (4.0, 4.0, 4.0))
-    z, y, x = np.indices(grid.shape)
-    labels = np.zeros(grid.shape, np.uint8)
-    labels[((z - 12) / 6) ** 2 + ((y - 20) / 6) ** 2 + ((x - 20) / 10) ** 2 < 1] = 1
-    labels[(z - 12) ** 2 + (y - 20) ** 2 + (x - 16) ** 2 < 9] = 2
-    voxels = np.full(grid.shape, -60, np.int16)
-    voxels[labels == 1] = 100
-    voxels[labels == 2] = 20 + 100 * (number % 3)
-    return Case(
-        case_id=f"ball_{number}",
-        volume=Volume(voxels, grid),
-        labels=LabelMap(labels, {1: "pancreas", 2: "lesion"}, grid),
-        annotated=frozenset({"pancreas", "lesion"}),
-        subtype=number % 3,
-    )
+from engine.run import RunState
+from engine.training.checkpoint import FullDiskError
+from engine.training.conduct import conduct
+from engine.training.dry_run import PlanTooLargeError, dry_run
+from engine.training.follow import Nobody, StepRecord, Wish
+from engine.training.train import SharingError, plans, rehearse
+from tests.engine.training.tiny import TINY, ball_in_gland, order, write_balls
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("balls")
-    write_dataset((_case(number) for number in range(6)), folder)
-    return folder
+    return write_balls(tmp_path_factory.mktemp("balls"))
+
+
+class _Stopper(Nobody):
+    """Stops after a number of steps."""
+
+    def __init__(self, num_steps: int) -> None:
+        self._left = num_steps
+
+    def on_step(self, record: StepRecord) -> None:
+        self._left -= 1
+
+    def wanted(self) -> Wish:
+        return "stop" if self._left <= 0 else "run"
 
 
 def test_training_gives_weights_that_predict(dataset: Path, tmp_path: Path) -> None:
-    told: list[tuple[str, int]] = []
+    weights = conduct(order(dataset, tmp_path / "run"), {}, resume=False)
+    prediction = predict(ball_in_gland(0), load_model(TINY, "cpu", weights))
+    assert prediction.labels.geometry.is_same_as(ball_in_gland(0).volume.geometry)
 
-    def on_epoch(system, record) -> None:
-        told.append((system, record.epoch))
-
-    weights = train_system(_SYSTEM, dataset, tmp_path, seed=0, on_epoch=on_epoch)
-    parts = (LOCALISER.name, STARTER.name)
-    assert told == [(part, epoch) for part in parts for epoch in (1, 2)]
-
-    prediction = predict(_case(0), load_model(_SYSTEM, "cpu", weights))
-    assert prediction.labels.geometry.is_same_as(_case(0).volume.geometry)
-
-    first = weights.read_bytes()
-    told.clear()
-    train_system(_SYSTEM, dataset, tmp_path, seed=0, on_epoch=on_epoch)
-    assert told == []
-    assert weights.read_bytes() == first
+    run = read_run(tmp_path / "run")
+    assert run.state is RunState.FINISHED
+    assert [record.epoch for record in run.history] == [1, 2]
+    assert set(run.history[-1].scores) == {"dice pancreas", "dice lesion"}
+    assert run.plan.fold == 0
+    details = read_details(tmp_path / "run")
+    assert details.pictures
+    assert (tmp_path / "run" / "environment.json").exists()
 
 
-def test_the_command_refuses_what_is_no_data_set(tmp_path: Path, capfd) -> None:
-    code = main(["train", "starter", "--data", str(tmp_path), "--run", str(tmp_path / "run")])
-    assert code == 2
-    assert "it has no dataset.json" in capfd.readouterr().err
+def test_a_stopped_training_goes_on_to_the_same_weights(dataset: Path, tmp_path: Path) -> None:
+    whole = conduct(order(dataset, tmp_path / "whole"), {}, resume=False).read_bytes()
+    broken = order(dataset, tmp_path / "broken")
+    # Two steps into the second epoch of the localiser, and into the first of the system.
+    for num_steps in (5, 3):
+        with pytest.raises(CancelledError):
+            conduct(broken, {}, resume=True, follower=_Stopper(num_steps))
+        assert read_run(broken.folder).state is RunState.STOPPED
+    assert conduct(broken, {}, resume=True).read_bytes() == whole
 
 
-def test_evaluating_refuses_what_is_no_data_set(tmp_path: Path, capfd) -> None:
-    (tmp_path / "data").mkdir()
-    arguments = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "report")]
-    assert main(["evaluate", "starter", *arguments]) == 2
-    assert "it has no dataset.json" in capfd.readouterr().err
-    assert not (tmp_path / "report").exists()
+def test_the_folder_of_another_run_is_left_alone(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(CancelledError):
+        conduct(order(dataset, tmp_path), {}, resume=False, follower=_Stopper(1))
+    with pytest.raises(RunFolderError):
+        conduct(order(dataset, tmp_path), {}, resume=False)
+
+
+def test_a_broken_case_stops_a_training_before_it_begins(tmp_path: Path) -> None:
+    data = write_balls(tmp_path / "data")
+    (data / "imagesTr" / "ball_3_0000.nii.gz").unlink()
+    with pytest.raises(BrokenDatasetError) as caught:
+        conduct(order(data, tmp_path / "run"), {}, resume=False)
+    assert "ball_3" in caught.value.message
+    details = read_details(tmp_path / "run")
+    assert details.run.state is RunState.FAILED
+    assert not read_run(tmp_path / "run").history
+
+    weights = conduct(order(data, tmp_path / "other", skip_broken=True), {}, resume=False)
+    assert weights.exists()
+
+
+def test_a_full_disk_loses_no_checkpoint(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = order(dataset, tmp_path / "run")
+    with pytest.raises(CancelledError):
+        conduct(wanted, {}, resume=False, follower=_Stopper(3))
+    kept = {path.name: path.read_bytes() for path in (wanted.folder / "checkpoint").iterdir()}
+
+    def save(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", save)
+    with pytest.raises(FullDiskError) as caught:
+        conduct(wanted, {}, resume=True)
+    assert "disk is full" in caught.value.message
+    assert "resume" in caught.value.remedy
+    assert {p.name: p.read_bytes() for p in (wanted.folder / "checkpoint").iterdir()} == kept
+    assert read_run(wanted.folder).state is RunState.FAILED
+
+
+def test_a_missing_card_is_said_before_anything_is_made(dataset: Path, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("This machine has a graphics card.")
+    with pytest.raises(DeviceMissingError):
+        conduct(order(dataset, tmp_path / "run", device="cuda:0"), {}, resume=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(SharingError) as caught:
+        plans(order(dataset, tmp_path, num_devices=2))
+    assert caught.value.message == "A batch of 1 cannot be shared evenly by 2 processes."
+    assert caught.value.remedy == "Choose a multiple of 2 with --batch-size."
+    shared = plans(order(dataset, tmp_path, num_devices=2, batch_size=4))
+    assert [plan.batch_size for plan in shared] == [2, 4]
+
+
+def test_a_fold_the_split_lacks_is_refused(dataset: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    cases = [f"ball_{number}" for number in range(12)]
+    (folder / "splits.json").write_text(json.dumps([{"train": cases[4:], "val": cases[:4]}]))
+    with pytest.raises(IsletError) as caught:
+        conduct(order(dataset, folder, fold=3), {}, resume=False)
+    assert isinstance(caught.value, SplitError | RunFolderError)
+
+
+def test_a_plan_too_large_is_refused_with_its_size(dataset: Path, tmp_path: Path) -> None:
+    training = replace(TINY.training, patch_shape=(1024, 1024, 1024))
+    network = replace(STARTER.network, params={**STARTER.network.params})
+    huge = replace(TINY, network=network, training=training)
+    with pytest.raises(PlanTooLargeError) as caught:
+        rehearse(order(dataset, tmp_path, system=huge))
+    assert "This training needs about" in caught.value.message
+    assert "smaller size" in caught.value.remedy
+
+
+def test_a_batch_that_does_not_fit_at_once_is_computed_in_parts(
+    monkeypatch: pytest.MonkeyPatch, dataset: Path, tmp_path: Path
+) -> None:
+    plan = plans(order(dataset, tmp_path, batch_size=8, system=STARTER))[-1]
+    at_once = dry_run(plan)
+    assert at_once.plan.accumulation == 1
+    needed = at_once.needed_bytes
+    monkeypatch.setattr("engine.training.dry_run._free_bytes", lambda _: round(0.6 * needed))
+    parts = dry_run(plan)
+    assert parts.plan.accumulation > 1
+    assert parts.needed_bytes < 0.6 * needed
+    assert "parts" in parts.text
+
+
+def test_the_shipped_localiser_may_serve(dataset: Path, tmp_path: Path) -> None:
+    # Only the localiser's own training may differ from the shipped one's.
+    training = replace(LOCALISER.training, epochs=1)
+    system = replace(TINY, localiser=replace(LOCALISER, training=training))
+    weights = conduct(
+        order(dataset, tmp_path, system=system, own_localiser=False), {}, resume=False
+    )
+    own = load_model(system, "cpu", weights).localiser
+    shipped = load_model(STARTER, "cpu").localiser
+    assert own is not None
+    assert shipped is not None
+    for first, second in zip(own.network.parameters(), shipped.network.parameters(), strict=True):
+        assert torch.equal(first, second)
