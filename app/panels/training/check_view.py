@@ -24,6 +24,7 @@ class CheckView(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.folder: Path | None = None
+        self._rows: tuple[_ProblemRow, ...] = ()
         self._icon = QLabel()
         self._icon.setFixedWidth(20)
         self._summary = QLabel()
@@ -55,8 +56,7 @@ class CheckView(QWidget):
     @property
     def problem_texts(self) -> tuple[str, ...]:
         """The listed problems."""
-        widgets = [self._list.itemAt(number).widget() for number in range(self._list.count())]
-        return tuple(row.text for row in widgets if isinstance(row, _ProblemRow))
+        return tuple(row.text for row in self._rows)
 
     def forget(self, folder: Path | None) -> None:
         """Another data set was named, which was not looked at yet."""
@@ -87,14 +87,16 @@ class CheckView(QWidget):
             theme.ERROR if is_fatal else theme.WARNING,
             f"{result.summary} {number} found.",
         )
-        for problem in result.problems[:_MAX_SHOWN]:
-            self._list.addWidget(_ProblemRow(problem))
+        self._rows = tuple(_ProblemRow(problem) for problem in result.problems[:_MAX_SHOWN])
+        for row in self._rows:
+            self._list.addWidget(row)
         left_out = len(result.problems) - _MAX_SHOWN
         if left_out > 0:
             self._list.addWidget(parts.quiet(f"and {left_out:,} more"))
         self._list.addStretch(1)
 
     def _say(self, icon: str, colour: str, text: str) -> None:
+        self._rows = ()
         parts.clear(self._list)
         self._progress.hide()
         self._icon.setPixmap(theme.icon(icon, colour).pixmap(18, 18))

@@ -14,16 +14,15 @@ from PySide6.QtWidgets import (
     QLabel,
     QLineEdit,
     QScrollArea,
-    QSpinBox,
     QWidget,
 )
 
-from app import theme
 from app.actions import ActionSet
 from app.panels import parts
 from app.panels.training import words
 from app.panels.training.check_view import CheckView
-from app.panels.training.pieces import Card, Segments, action_button, drop_down
+from app.panels.training.dry_run_view import DryRunView
+from app.panels.training.pieces import CalmSpinBox, Card, Segments, action_button, drop_down
 from app.tasks.run_request import ALL_CASES, NUM_FOLDS, RunRequest, safe_name
 from engine.archive.run_events import DryRun
 from engine.data.dataset_check import DatasetReport
@@ -57,7 +56,7 @@ class NewRunForm(QScrollArea):
         self._make_fields()
         self._actions = actions
         self.check = CheckView()
-        self._dry_run = _DryRunView()
+        self.dry_run = DryRunView()
         self._lay_out()
         self._connect()
         self.setAcceptDrops(True)
@@ -159,7 +158,7 @@ class NewRunForm(QScrollArea):
 
     def show_dry_run(self, answer: DryRun | IsletError | None, *, is_busy: bool = False) -> None:
         """Show what was predicted, what stands in the way, or that it is being worked out."""
-        self._dry_run.show_answer(answer, is_busy=is_busy)
+        self.dry_run.show_answer(answer, is_busy=is_busy)
 
     def show_waiting(self, is_waiting: bool) -> None:
         """Say whether the run would wait for another one."""
@@ -208,11 +207,11 @@ class NewRunForm(QScrollArea):
         for fold in range(NUM_FOLDS):
             self.fold.addItem(f"Validate on fold {fold}", fold)
         self.fold.addItem("Train on all cases, validate on none", ALL_CASES)
-        self.epochs = _CalmSpinBox()
+        self.epochs = CalmSpinBox()
         self.epochs.setRange(0, 100_000)
         self.epochs.setSpecialValueText("As the system says")
         self.device = drop_down("Where the network is computed")
-        self.num_devices = _CalmSpinBox()
+        self.num_devices = CalmSpinBox()
         self.num_devices.setRange(1, 64)
         self.num_devices.setToolTip("Processes that share every batch")
         self.augment = drop_down("Where patches are changed at random")
@@ -287,7 +286,7 @@ class NewRunForm(QScrollArea):
         card = Card("Run")
         card.add_field("Name", self.name)
         card.body.addWidget(self.name_note)
-        card.body.addWidget(self._dry_run)
+        card.body.addWidget(self.dry_run)
         card.body.addStretch(1)
         line = parts.row(action_button(self._actions["run.dry_run"]))
         line.addStretch(1)
@@ -346,7 +345,7 @@ class NewRunForm(QScrollArea):
 
     def _on_plan_changed(self) -> None:
         # What was predicted was predicted for another plan.
-        self._dry_run.show_answer(None)
+        self.dry_run.show_answer(None)
         self.epochs.setSpecialValueText(f"As the system says ({self._system_epochs()})")
         if not self._own_name:
             self._propose_name()
@@ -373,55 +372,6 @@ class NewRunForm(QScrollArea):
         self.name_note.setText(obstacle)
         self.name_note.setVisible(bool(obstacle))
         self.changed.emit()
-
-
-class _DryRunView(QWidget):
-    """What a run would need, before it starts."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._bar = QWidget()
-        self._holder = parts.column(self._bar)
-        self._text = QLabel()
-        self._text.setWordWrap(True)
-        self._text.setProperty("role", "quiet")
-        box = parts.column(self, spacing=5)
-        box.addWidget(self._bar)
-        box.addWidget(self._text)
-        self.show_answer(None)
-
-    @property
-    def text(self) -> str:
-        """What it says."""
-        return self._text.text()
-
-    def show_answer(self, answer: DryRun | IsletError | None, *, is_busy: bool = False) -> None:
-        parts.clear(self._holder)
-        if is_busy:
-            self._text.setText("Working out what this run needs…")
-        elif answer is None:
-            self._text.setText("A dry run says how much memory this run needs, before it starts.")
-        elif isinstance(answer, IsletError):
-            self._text.setText(f"{answer.message} {answer.remedy}")
-        else:
-            self._show_memory(answer)
-        self._bar.setVisible(isinstance(answer, DryRun))
-        is_bad = isinstance(answer, IsletError)
-        self._text.setStyleSheet(f"color: {theme.ERROR};" if is_bad else "")
-
-    def _show_memory(self, answer: DryRun) -> None:
-        share = answer.needed_bytes / max(answer.free_bytes, 1)
-        colour = theme.SUCCESS if share < 0.75 else theme.WARNING if share <= 1 else theme.ERROR
-        self._holder.addWidget(parts.Bar(share, colour))
-        memory = f"{words.memory(answer.needed_bytes)} of {words.memory(answer.free_bytes)} free"
-        pace = f"  ·  {words.figure(answer.step_s)} s a step" if answer.step_s else ""
-        self._text.setText(f"{memory}{pace}\n{answer.text}".strip())
-
-
-class _CalmSpinBox(QSpinBox):
-    def wheelEvent(self, event) -> None:  # noqa: ANN001
-        """Leave the wheel to the page."""
-        event.ignore()
 
 
 def _has_classifier(system: System) -> bool:

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QSizePolicy,
+    QSpinBox,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -175,6 +176,14 @@ def drop_down(tooltip: str) -> QComboBox:
     choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     choice.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     return choice
+
+
+class CalmSpinBox(QSpinBox):
+    """A number that never turns with a passing wheel."""
+
+    def wheelEvent(self, event) -> None:  # noqa: ANN001
+        """Leave the wheel to the page."""
+        event.ignore()
 
 
 class _CalmComboBox(ShorteningComboBox):

@@ -29,6 +29,7 @@ from app.panels.training.chart import (
     ticks_of,
     whole_ticks_of,
 )
+from app.panels.training.readout import draw_readout
 
 _PADDING = 10.0
 _FOOT = 26.0
@@ -369,24 +370,7 @@ class Plot(QWidget):
         painter.setPen(QPen(QColor(theme.QUIET_TEXT), 1, Qt.PenStyle.DotLine))
         painter.drawLine(QPointF(at, area.top()), QPointF(at, area.bottom()))
         self._draw_dots(painter, area, x)
-        font = theme.picture_font(11)
-        painter.setFont(font)
-        metrics = QFontMetricsF(font)
-        width = max(metrics.horizontalAdvance(text) for text, _ in rows) + 24
-        box = QRectF(at + 10, area.top() + 4, width, 16 * len(rows) + 8)
-        if box.right() > self.width() - 4:
-            box.moveRight(max(at - 10, width + 4))
-        box.moveBottom(min(box.bottom(), self.height() - 4))
-        painter.setPen(QPen(QColor(theme.BORDER), 1))
-        painter.setBrush(QColor(theme.PLOT_READOUT))
-        painter.drawRoundedRect(box, 5, 5)
-        for number, (text, colour) in enumerate(rows):
-            top = box.top() + 4 + 16 * number
-            if number:
-                painter.fillRect(QRectF(box.left() + 7, top + 5, 6, 6), QColor(colour))
-            painter.setPen(QColor(theme.TEXT if number else theme.QUIET_TEXT))
-            room = QRectF(box.left() + (17 if number else 7), top, width, 16)
-            painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, text)
+        draw_readout(painter, rows, QPointF(at, area.top()), QRectF(self.rect()))
 
     def _draw_dots(self, painter: QPainter, area: QRectF, x: float) -> None:
         assert self._y_span is not None

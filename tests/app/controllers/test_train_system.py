@@ -146,7 +146,7 @@ def test_a_dry_run_tells_of_the_most_demanding_system(room: Room, tmp_path: Path
     room.page.form.choose_data(tmp_path)
     with room.qtbot.waitSignal(room.trainer.settled, timeout=30_000):
         room.do("run.dry_run")
-    assert room.page.form._dry_run.text.startswith("3 GB of 12 GB free")
+    assert room.page.form.dry_run.text.startswith("3 GB of 12 GB free")
     assert not (room.folder / room.page.form.name.text()).exists()
 
 

@@ -160,7 +160,7 @@ def test_the_check_lists_every_problem_and_offers_to_leave_broken_cases_out(room
 
 
 def test_a_dry_run_is_forgotten_when_the_plan_changes(room: Room) -> None:
-    view = room.form._dry_run
+    view = room.form.dry_run
     room.form.show_dry_run(DryRun(3_000_000_000, 12_000_000_000, 0.5, "It fits."))
     assert view.text == "3 GB of 12 GB free  ·  0.5 s a step\nIt fits."
     room.form.fold.setCurrentIndex(1)
