@@ -1,0 +1,1 @@
+"""What `islet benchmark` measures, one module for each measurement."""
