@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -82,6 +83,10 @@ def train(
         Literal["own", "staged", "paper"],
         typer.Option(help="Subtype head: the system's own, fitted afterwards, or trained jointly."),
     ] = "own",
+    plan: Annotated[
+        Literal["own", "data"],
+        typer.Option(help="Grid and patch as the system has them, or as data and memory suggest."),
+    ] = "own",
     store: Annotated[
         Path | None, typer.Option(help="Folder of prepared cases; see 'islet prepare'.")
     ] = None,
@@ -107,16 +112,36 @@ def train(
     args = {
         "system": system, "size": size, "fold": fold, "epochs": epochs, "seed": seed,
         "device": device, "devices": devices, "batch_size": batch_size, "precision": precision,
-        "augment_on": augment_on, "head": head, "shipped_localiser": shipped_localiser,
+        "augment_on": augment_on, "head": head, "plan": plan,
+        "shipped_localiser": shipped_localiser,
         "store": None if store is None else str(store.absolute()), "skip_broken": skip_broken,
     }  # fmt: skip
     if resume:
         args, data = _as_begun(args, data, run)
     order = _order(args, data, run)
+    if args["plan"] == "data":
+        order = _fitted(order)
     if dry_run:
         _rehearse(order)
         return
     _conduct(order, args, resume=resume)
+
+
+def _fitted(order: Order) -> Order:
+    """Return the order with its system fitted to the data set and this machine."""
+    from engine.archive.run_folder import RUN_FILE
+    from engine.archive.runs import read_run
+    from engine.data.dataset_check import check_dataset
+    from engine.data.fingerprint import fingerprint
+    from engine.training.plan import fit_to_data
+    from engine.training.train import plans
+
+    if (order.folder / RUN_FILE).exists():
+        # Begun before: the memory that is free now must not change what is trained.
+        return replace(order, system=read_run(order.folder).plan.system)
+    report = check_dataset(order.data)
+    system = fit_to_data(order.system, fingerprint(report), plans(order)[-1])
+    return replace(order, system=system)
 
 
 def _as_begun(args: dict[str, Any], data: Path, run: Path) -> tuple[dict[str, Any], Path]:

@@ -19,6 +19,7 @@ from engine.archive.run_folder import (
     write_json,
 )
 from engine.errors import CancelledError, IsletError
+from engine.inference.device import choose_device
 from engine.inference.memory import is_out_of_memory
 from engine.run import Plan, RunState
 from engine.system_json import plan_to_json, system_to_json
@@ -28,6 +29,7 @@ from engine.training.dry_run import DryRun
 from engine.training.environment import environment
 from engine.training.events import RunLog
 from engine.training.follow import NOBODY, Follower
+from engine.training.plan import with_patch
 from engine.training.run_follower import RunFollower
 from engine.training.train import Order, plans, rehearse, train_system
 
@@ -60,8 +62,9 @@ def conduct(
     Raises:
         IsletError: If it cannot go on, or was stopped; the folder says so too.
     """
-    ready = plans(order)
-    with joined(ready[-1].device) as (group, device):
+    with joined(str(choose_device(order.device))) as (group, device):
+        order = _with_agreed_patch(order, group)
+        ready = plans(order)
         if not group.is_first:
             agreed = _agree(ready, None, group)
             return train_system(order, agreed, group=group, device=device)
@@ -75,6 +78,15 @@ def conduct(
                 agreed = _agree(ready, rehearsed, group)
                 write_json(order.folder / PLAN_FILE, plan_to_json(agreed[-1]))
                 return train_system(order, agreed, told, group, device)
+
+
+def _with_agreed_patch(order: Order, group: Group) -> Order:
+    """Take the first process's patch, which may depend on the memory that it found free."""
+    slices, rows, columns = (group.agree(n) for n in order.system.training.patch_shape)
+    shape = (slices, rows, columns)
+    if shape == order.system.training.patch_shape:
+        return order
+    return replace(order, system=with_patch(order.system, shape))
 
 
 def _agree(

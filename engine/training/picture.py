@@ -15,7 +15,7 @@ RESEARCH_USE = "Research use only – not for clinical use"
 
 _TILE = 288  # ours: pixels; four tiles fit side by side into the panel
 _FOOT = 20
-_GREY = (-1.5, 2.5)  # ours: normalised units shown from black to white
+_GREY_PERCENTILES = (5, 99)  # ours: shown from black to white, whatever the normalisation
 _BACKGROUND = (14, 18, 23)
 _TEXT = (214, 220, 226)
 # ours: told apart by the colour-blind, and in the window's own colours for structures.
@@ -67,8 +67,9 @@ def draw(sights: Sequence[Sight], path: Path) -> None:
 
 def _tile(sight: Sight) -> Image.Image:
     number = _best_slice(sight.reference)
-    low, high = _GREY
-    grey = np.clip((sight.image[number].astype(np.float32) - low) / (high - low), 0, 1)
+    plane = sight.image[number].astype(np.float32)
+    low, high = np.percentile(plane, _GREY_PERCENTILES)
+    grey = np.clip((plane - low) / max(high - low, 1e-6), 0, 1)
     rows, columns = (
         length * spacing for length, spacing in zip(grey.shape, sight.spacing_mm[1:], strict=True)
     )
