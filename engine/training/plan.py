@@ -50,8 +50,10 @@ def fit_to_data(system: System, fingerprint: Fingerprint, plan: Plan) -> System:
     fitted = replace(system, preparation=prepared, heads=heads)
     divisors = _divisors(system)
     budget = float(np.prod(system.training.patch_shape))
-    least, failure = budget * _LEAST_SHARE, None
-    while budget >= max(least, float(np.prod(divisors))):
+    # Instance normalisation needs more than one voxel in the deepest stage.
+    least = max(budget * _LEAST_SHARE, float(np.prod([2 * n if n > 1 else 1 for n in divisors])))
+    failure = None
+    while budget >= least:
         shape = plan_patch(fingerprint.planned_shape, spacing_mm, round(budget), divisors)
         candidate = with_patch(fitted, shape)
         try:
