@@ -6,6 +6,8 @@ cd "$(dirname "$0")/.."
 export LC_ALL="${LC_ALL:-C.UTF-8}"
 # The tests draw off screen; those that need a display start one of their own.
 unset DISPLAY WAYLAND_DISPLAY
+# Two test processes share the cores; threads of each would only wait for one another.
+export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 errors=$(mktemp)
 trap 'rm -f "$errors"' EXIT
 
