@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,7 @@ class Sight:
         predicted: (D, H, W) label values.
         spacing_mm: (slice, row, column).
         scores: Dice by structure.
+        boxes: (n, 6) of the detected lesions, in voxels: lower, then upper (slice, row, column).
     """
 
     title: str
@@ -42,13 +43,14 @@ class Sight:
     predicted: NDArray[np.uint8]
     spacing_mm: tuple[float, float, float]
     scores: Mapping[str, float]
+    boxes: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 6), np.float32))
 
 
 def draw(sights: Sequence[Sight], path: Path) -> None:
     """Write one PNG: for each case the axial slice with most lesion, else most pancreas.
 
     Patient right is on the left of the picture; the reference is outlined in blue, the
-    prediction in orange, lesions more strongly.
+    prediction in orange, lesions more strongly. Detected boxes are orange frames.
     """
     width = _TILE * max(1, len(sights))
     picture = Image.new("RGB", (width, _TILE + 2 * _FOOT), _BACKGROUND)
@@ -80,9 +82,27 @@ def _tile(sight: Sight) -> Image.Image:
     for labels, colour in ((sight.reference, _REFERENCE), (sight.predicted, _PREDICTED)):
         for value in (1, 2):
             _outline(shown, labels[number] >= value, colour, strong=value == 2)
+    picture = Image.fromarray(shown)
+    _draw_boxes(picture, sight, number)
     framed = Image.new("RGB", (_TILE, _TILE), _BACKGROUND)
-    framed.paste(Image.fromarray(shown), ((_TILE - size[0]) // 2, (_TILE - size[1]) // 2))
+    framed.paste(picture, ((_TILE - size[0]) // 2, (_TILE - size[1]) // 2))
     return framed
+
+
+def _draw_boxes(picture: Image.Image, sight: Sight, number: int) -> None:
+    """Frame the detected lesions that the slice `number` passes."""
+    pen = ImageDraw.Draw(picture)
+    height, width = sight.image.shape[1:]
+    along_row, along_column = picture.height / height, picture.width / width
+    for low, top, left, high, bottom, right in sight.boxes:
+        if low <= number < high:
+            corners = (
+                left * along_column,
+                top * along_row,
+                right * along_column,
+                bottom * along_row,
+            )
+            pen.rectangle(corners, outline=_PREDICTED)
 
 
 def _best_slice(reference: NDArray[np.uint8]) -> int:

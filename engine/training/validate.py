@@ -26,6 +26,7 @@ from engine.training.sample import lesion_boxes
 _NUM_CASES = 8
 _NUM_PICTURES = 4
 _LESION = "lesion"
+_SURE = 0.5  # ours: less sure boxes are not drawn
 
 
 class Validator:
@@ -99,7 +100,8 @@ class Validator:
             predicted = outputs.probabilities_KDHW.argmax(axis=0).astype(np.uint8)
             scores = _scores(predicted, reference, system.structures)
         title = " ".join([case.case_id, *(f"{name} {s:.2f}" for name, s in scores.items())])
-        sight = Sight(title, image, reference, predicted, self._plan.spacing_mm, scores)
+        sure = outputs.boxes.corners_N6[outputs.boxes.probabilities_N >= _SURE]
+        sight = Sight(title, image, reference, predicted, self._plan.spacing_mm, scores, sure)
         if "detection" not in system.head_names or _LESION not in system.structures:
             return sight, None
         value = system.structures.index(_LESION) + 1
