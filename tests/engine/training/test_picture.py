@@ -28,7 +28,8 @@ def _sight(**changes: object) -> Sight:
 
 def _places(path: Path, colour: tuple[int, int, int]) -> np.ndarray:
     """Return (x, y) of the pixels of just this colour above the legend."""
-    picture = np.array(Image.open(path))[20:308]
+    with Image.open(path) as opened:
+        picture = np.array(opened)[20:308]
     rows, columns = np.nonzero((picture == colour).all(axis=-1))
     return np.stack([columns, rows], axis=1)
 
@@ -47,7 +48,8 @@ def test_the_lesion_of_the_reference_is_outlined_where_it_is(tmp_path: Path) -> 
 def test_a_detected_box_is_framed_only_in_its_slices(tmp_path: Path) -> None:
     inside = np.array([[3, 25, 40, 4, 35, 55]], np.float32)
     draw([_sight(boxes=inside)], tmp_path / "in.png")
-    draw([_sight(boxes=inside + [[2, 0, 0, 2, 0, 0]])], tmp_path / "out.png")
+    above = inside + np.array([[2, 0, 0, 2, 0, 0]], np.float32)
+    draw([_sight(boxes=above)], tmp_path / "out.png")
     framed = _places(tmp_path / "in.png", _PREDICTED)
     assert abs(framed[:, 0].min() / 4.8 - 40) < 1
     assert len(_places(tmp_path / "out.png", _PREDICTED)) == 0
@@ -55,4 +57,5 @@ def test_a_detected_box_is_framed_only_in_its_slices(tmp_path: Path) -> None:
 
 def test_several_cases_stand_side_by_side(tmp_path: Path) -> None:
     draw([_sight(), _sight(), _sight()], tmp_path / "p.png")
-    assert Image.open(tmp_path / "p.png").size == (3 * 288, 288 + 40)
+    with Image.open(tmp_path / "p.png") as picture:
+        assert picture.size == (3 * 288, 288 + 40)
