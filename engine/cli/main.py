@@ -10,6 +10,7 @@ import typer
 
 from engine.cli.benchmark import benchmark
 from engine.cli.check_data import check
+from engine.cli.compare import compare
 from engine.cli.console import CANCELLED_CODE, ERROR_CODE, say_error
 from engine.cli.crossvalidate import crossvalidate
 from engine.cli.evaluate import evaluate
@@ -40,6 +41,7 @@ app.command(rich_help_panel="Train")(prepare)
 app.command(rich_help_panel="Train")(train)
 app.command(rich_help_panel="Train")(evaluate)
 app.command(rich_help_panel="Train")(crossvalidate)
+app.command(rich_help_panel="Train")(compare)
 app.add_typer(runs, name="runs", rich_help_panel="Train")
 app.command(rich_help_panel="Train")(register)
 app.command(rich_help_panel="Train")(unregister)
