@@ -1,0 +1,1 @@
+"""Sites that train one model together and keep their cases to themselves."""
