@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from engine.cli.console import CANCELLED_CODE, ERROR_CODE, notes, say_error, say_json
 from engine.cli.train_bars import TrainingBars
-from engine.errors import IsletError
+from engine.errors import CancelledError, IsletError
 
 if TYPE_CHECKING:
     from engine.system import System
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 Size = Literal["toy", "small", "full"]
 _ALL = "all"
+_LOOK_S = 0.1
 
 
 class FoldError(IsletError):
@@ -39,17 +43,6 @@ class OtherRunError(IsletError):
         super().__init__(
             f"The run in this folder trains the system '{name}'.",
             remedy="Name that system to go on with it, or another folder with --run.",
-        )
-
-
-class ProcessesEndedError(IsletError):
-    """One of several training processes is gone."""
-
-    def __init__(self, num_devices: int) -> None:
-        super().__init__(
-            f"One of the {num_devices} training processes ended unexpectedly.",
-            remedy="It may have been killed or run out of memory. Resume the run with --resume; "
-            "at most two minutes of training are lost.",
         )
 
 
@@ -203,7 +196,7 @@ def _conduct(order: Order, args: dict[str, Any], *, resume: bool) -> None:
     from engine.training.distributed import is_member
 
     if order.num_devices > 1 and not is_member():
-        _start_processes(order.num_devices)
+        _follow(_start_processes(order.num_devices), order)
         return
     with TrainingBars() as bars:
         try:
@@ -213,30 +206,80 @@ def _conduct(order: Order, args: dict[str, Any], *, resume: bool) -> None:
                 raise
             # torchrun prints a traceback for whatever leaves a process in another way.
             bars.stop()
-            if bars.speaks:
-                say_error(error)
-            sys.exit(CANCELLED_CODE if bars.is_stopping else ERROR_CODE)
+            if not bars.speaks:
+                sys.exit(0)  # What happened is the first process's to tell.
+            say_error(error)
+            sys.exit(0 if isinstance(error, CancelledError) else ERROR_CODE)
     if bars.speaks:
         notes.print(f"The weights are in {weights.name} of the run's folder.")
 
 
-def _start_processes(num_devices: int) -> None:
+def _start_processes(num_devices: int) -> subprocess.Popen[bytes]:
     """Start this very command again, once for every device, through torchrun."""
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone",
-        "--nproc-per-node", str(num_devices), "-m", "engine.cli", *sys.argv[1:],
+        # After the dashes, or torchrun takes our options for abbreviations of its own.
+        "--nproc-per-node", str(num_devices), "-m", "--", "engine.cli", *sys.argv[1:],
     ]  # fmt: skip
-    process = subprocess.Popen(command, stderr=None)
-    while True:
-        try:
-            code = process.wait()
-            break
-        except KeyboardInterrupt:
-            # torchrun has heard it too, and lets its processes write their checkpoint.
-            continue
-    if code == 0:
+    # A session of its own: to Ctrl+C torchrun answers with a traceback and half a minute's grace.
+    return subprocess.Popen(command, start_new_session=True)
+
+
+def _follow(process: subprocess.Popen[bytes], order: Order) -> None:
+    """Wait for torchrun, hand Ctrl+C on, and leave as its processes ended."""
+    from engine.archive.run_folder import RUN_FILE, read_run_file
+    from engine.run import RunState
+    from engine.training.distributed import ProcessesEndedError
+
+    _wait_for(process, order.folder)
+    known = (order.folder / RUN_FILE).exists()
+    state = RunState(read_run_file(order.folder)["state"]) if known else RunState.FAILED
+    if process.returncode == 0 and state is RunState.FINISHED:
         return
-    raise ProcessesEndedError(num_devices)
+    if state in (RunState.STOPPED, RunState.FAILED):
+        # The first process has said why.
+        raise typer.Exit(CANCELLED_CODE if state is RunState.STOPPED else ERROR_CODE)
+    raise ProcessesEndedError(order.num_devices)
+
+
+def _wait_for(process: subprocess.Popen[bytes], folder: Path) -> None:
+    num_asked = 0
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        nonlocal num_asked
+        num_asked += 1
+        if num_asked == 1:
+            notes.print("Stopping after this step; press Ctrl+C again to leave at once.")
+
+    # Set by hand: whoever starts Islet in the background may have had Ctrl+C ignored.
+    former = [signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)]
+    while process.poll() is None:
+        if num_asked == 1:
+            _ask_to_stop(folder)
+        elif num_asked > 1:
+            _kill(process)
+            raise typer.Exit(CANCELLED_CODE)
+        time.sleep(_LOOK_S)
+    for number, handler in zip((signal.SIGINT, signal.SIGTERM), former, strict=True):
+        signal.signal(number, handler)
+
+
+def _ask_to_stop(folder: Path) -> None:
+    """Ask again and again: a run that is just beginning forgets what was asked before."""
+    from engine.archive.run_folder import RUN_FILE, RunFolder, write_wish
+
+    if (folder / RUN_FILE).exists() and RunFolder(folder).wanted() != "stop":
+        write_wish(folder, "stop")
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    import psutil
+
+    # Each of torchrun's processes has a session of its own, so no signal reaches them all.
+    for member in psutil.Process(process.pid).children(recursive=True):
+        member.kill()
+    process.kill()
+    process.wait()
 
 
 def _sized(system: System, size: str, epochs: int | None, head: str) -> System:

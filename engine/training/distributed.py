@@ -16,8 +16,21 @@ from datetime import timedelta
 import torch
 from torch import Tensor, distributed, nn
 
+from engine.errors import IsletError
+
 # ours: rank 0 prepares and validates alone while the others wait.
 _PATIENCE = timedelta(hours=12)
+
+
+class ProcessesEndedError(IsletError):
+    """One of several training processes is gone."""
+
+    def __init__(self, num_processes: int) -> None:
+        super().__init__(
+            f"One of the {num_processes} training processes ended unexpectedly.",
+            remedy="It may have been killed or run out of memory. Resume the run with --resume; "
+            "at most two minutes of training are lost.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +55,12 @@ class Group:
         return tuple(range(self.rank, num_samples, self.size))
 
     def average(self, value: Tensor) -> Tensor:
-        """Return the mean of `value` over all processes."""
+        """Return the mean of `value` over all processes; may raise ProcessesEndedError."""
         if self.size == 1:
             return value
         total = value.detach().clone()
-        distributed.all_reduce(total)
+        with self._together():
+            distributed.all_reduce(total)
         return total / self.size
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -64,18 +78,27 @@ class Group:
             gradient.copy_(mean.view_as(gradient))
 
     def agree(self, number: int) -> int:
-        """Return what the first process says."""
+        """Return what the first process says; may raise ProcessesEndedError."""
         if self.size == 1:
             return number
         told = torch.tensor([number if self.is_first else 0])
         if distributed.get_backend() == "nccl":
             told = told.cuda()
-        distributed.broadcast(told, src=0)
+        with self._together():
+            distributed.broadcast(told, src=0)
         return int(told.item())
 
     def wait(self) -> None:
         """Wait until every process is here."""
         self.agree(0)
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            # All that an exchange of whole tensors can die of is the other side.
+            raise ProcessesEndedError(self.size) from error
 
 
 ALONE = Group()
