@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engine.errors import CancelledError
 from engine.run import EpochRecord, RunState
 from engine.training.dry_run import DryRun
 from engine.training.events import RunLog
@@ -30,7 +31,9 @@ class RunFollower:
         )
 
     def on_progress(self, stage: str, fraction: float) -> None:
-        """Pass on how far a stage is."""
+        """Pass on how far a stage is; one that the folder asks to stop ends here."""
+        if self._run.wanted() == "stop":
+            raise CancelledError
         self._run.on_progress(stage, fraction)
         self._beside.on_progress(stage, fraction)
 
