@@ -12,7 +12,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from engine.errors import CancelledError
+from engine.errors import CancelledError, IsletError
 from engine.inference.device import autocast
 from engine.inference.memory import peak_memory_bytes
 from engine.networks.build import MultitaskNetwork, joint_heads
@@ -45,6 +45,13 @@ Validate = Callable[[MultitaskNetwork, int], dict[str, float]]
 
 class StoppedError(CancelledError):
     """The training was asked to stop; its checkpoint is written."""
+
+    def __init__(self) -> None:
+        IsletError.__init__(
+            self,
+            "The training was stopped. Its checkpoint is kept.",
+            remedy="Go on with the run by --resume.",
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
