@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from typing import Any
 
 import psutil
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from engine.errors import IsletError
@@ -17,11 +18,13 @@ from engine.inference.device import autocast
 from engine.networks.build import build
 from engine.run import Plan
 from engine.system import System
+from engine.training.loader import STEPS_AHEAD
 
 # ours: peak over what autograd keeps, measured on resenc and unet; convolutions on a CPU reorder.
 _OVERHEAD = {"cpu": 2.5, "cuda": 1.6}
 # ours: weights, gradients, two moments of Adam and the moving average.
 _BYTES_PER_PARAMETER = 20
+_BYTES_PER_VOXEL = 4 + 8  # image and labels
 _PROGRAM_BYTES = 500_000_000  # ours: torch and its kin, loaded
 _KEEP_FREE = 0.9
 
@@ -81,12 +84,17 @@ def dry_run(plan: Plan) -> DryRun:
     most_parts = largest // 2 if _normalises_over_batch(plan.system) else largest
     activations, num_parameters = _kept_bytes(plan)
     kind = plan.device.partition(":")[0]
-    here = plan.num_devices if kind == "cpu" else 1
+    loaded = _loaded_bytes(plan)
+    # Whatever computes, patches are loaded into the computer's own memory, a whole batch at once.
+    if loaded > _KEEP_FREE * _free_bytes("cpu"):
+        raise PlanTooLargeError(loaded, _free_bytes("cpu"), "cpu")
 
     def needed(parts: int) -> int:
         samples = -(-largest // parts)
         own = _OVERHEAD[kind] * activations * samples + _BYTES_PER_PARAMETER * num_parameters
-        return round(here * (own + (_PROGRAM_BYTES if kind == "cpu" else 0)))
+        if kind != "cpu":
+            return round(own)
+        return round(plan.num_devices * (own + _PROGRAM_BYTES)) + loaded
 
     parts = max(1, min(plan.accumulation, most_parts))
     while needed(parts) > _KEEP_FREE * free and parts < most_parts:
@@ -97,6 +105,11 @@ def dry_run(plan: Plan) -> DryRun:
     return DryRun(fitted, num_parameters, needed(parts), free)
 
 
+def _loaded_bytes(plan: Plan) -> int:
+    """Return what the patches of this step and of those that are loaded ahead take."""
+    return (STEPS_AHEAD + 1) * plan.batch_size * math.prod(plan.patch_shape) * _BYTES_PER_VOXEL
+
+
 def _normalises_over_batch(system: System) -> bool:
     """Say whether a part of a batch must hold two patches at least."""
     return any(head.params.get("norm") == "batch" for head in system.heads)
@@ -104,8 +117,11 @@ def _normalises_over_batch(system: System) -> bool:
 
 def _kept_bytes(plan: Plan) -> tuple[int, int]:
     """Return what autograd keeps of one sample, in bytes, and the number of parameters."""
-    with FakeTensorMode():
+    # Some networks ask for values while they are built, which a mode without values has not.
+    with torch.device("meta"):
         network = build(plan.system).train()
+    with FakeTensorMode():
+        _bring_to_cpu(network)
         parameters = list(network.parameters())
         own = {parameter.untyped_storage()._cdata for parameter in parameters}
         # Two samples: the batch normalisation of the paper's subtype head refuses a single one.
@@ -115,6 +131,15 @@ def _kept_bytes(plan: Plan) -> tuple[int, int]:
         total = sum(size for key, (_, size) in kept.items() if key not in own)
         del outputs
     return total // 2, sum(parameter.numel() for parameter in parameters)
+
+
+def _bring_to_cpu(network: nn.Module) -> None:
+    """Exchange every tensor of `network` for one that is said to be on the CPU."""
+    for module in network.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            setattr(module, name, nn.Parameter(torch.empty(parameter.shape)))
+        for name, buffer in module.named_buffers(recurse=False):
+            setattr(module, name, torch.empty(buffer.shape, dtype=buffer.dtype))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import torch
 from engine.training.augment import Augmentation
 from engine.training.sample import Sample, Sampler
 
-_STEPS_AHEAD = 3  # ours: hides a slow read, and holds few patches
+STEPS_AHEAD = 3  # ours: hides a slow read, and holds few patches
 _CPU = torch.device("cpu")
 
 
@@ -44,7 +44,7 @@ class Loader:
         step = first
         try:
             while step < last or ahead:
-                while step < last and len(ahead) < _STEPS_AHEAD:
+                while step < last and len(ahead) < STEPS_AHEAD:
                     ahead.append([pool.submit(self._draw, step, n) for n in self._numbers])
                     step += 1
                 yield [future.result() for future in ahead.popleft()]
