@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
@@ -76,6 +78,9 @@ class ChunkedArray(Generic[ScalarT]):
                 raise ValueError("the file holds another array")
             found = array[key]
         except (OSError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+            with suppress(OSError):
+                # The next preparation trusts files whose time is unchanged.
+                os.utime(self.path)
             raise DamagedStoreError(self.path.parent.name) from error
         return cast("NDArray[ScalarT]", np.asarray(found))
 

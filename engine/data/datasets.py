@@ -168,7 +168,7 @@ def subtype_of(text: str) -> int | None:
     """Return the number of a subtype as a table writes it, or None where it is none."""
     # Tables with empty cells often come with 1.0 for 1.
     whole = text.removesuffix(".0")
-    return int(whole) if whole.isdigit() else None
+    return int(whole) if whole.isdecimal() else None
 
 
 def describe(folder: Path) -> dict[str, Any]:
@@ -185,6 +185,8 @@ def describe(folder: Path) -> dict[str, Any]:
         raise DatasetError("its dataset.json cannot be read") from error
     if not isinstance(described, dict):
         raise DatasetError("its dataset.json is not an object")
+    if not isinstance(described.get("subtypes") or [], list | dict):
+        raise DatasetError('"subtypes" in its dataset.json is not a list of names')
     return described
 
 

@@ -49,6 +49,8 @@ def test_cases_come_by_name_with_their_subtypes(dataset: Path) -> None:
         ("dataset.json", '{"file_ending": ".mha"}', "labelsTr holds no file that ends in .mha"),
         ("subtypes.csv", "case,subtype\na,cyst\n", "subtypes.csv needs the columns case"),
         ("subtypes.csv", "name,kind\na,1\n", "subtypes.csv needs the columns case"),
+        ("subtypes.csv", "case,subtype\na,²\n", "subtypes.csv needs the columns case"),
+        ("dataset.json", '{"subtypes": 5}', '"subtypes" in its dataset.json is not a list'),
         ("imagesTr/a_0000.nii.gz", None, "the label map of case a has no image in imagesTr"),
         ("labelsTr/a.nii.gz", None, "the image of case a has no label map in labelsTr"),
         ("subtypes.csv", "case,subtype\na,1\na,1\n", "it lists case a twice"),

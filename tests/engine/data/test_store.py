@@ -157,6 +157,18 @@ def test_a_changed_byte_is_noticed_though_the_size_is_the_same(tmp_path: Path) -
     assert not is_current(tmp_path, "a", _FROM)
 
 
+def test_damage_that_only_reading_finds_is_repaired_by_the_next_preparation(tmp_path: Path) -> None:
+    _write(tmp_path)
+    path = tmp_path / "a" / "image.b2nd"
+    stat = path.stat()
+    path.write_bytes(bytes(stat.st_size))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert is_current(tmp_path, "a", _FROM), "size and time are those that were written"
+    with pytest.raises(DamagedStoreError):
+        np.asarray(read_store(tmp_path)[0].image)
+    assert not is_current(tmp_path, "a", _FROM)
+
+
 def test_reading_what_is_no_compressed_array_says_so(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     path = tmp_path / "a" / "image.b2nd"
