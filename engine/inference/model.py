@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from engine.archive.registered import systems_folder, weights_of
 from engine.archive.run_folder import WEIGHTS_FILE
@@ -96,7 +96,11 @@ def save_model(
 
     Weights are rounded to half precision, finer than what they compute with. The staged subtype
     head and the statistics of batch normalisation are kept whole, and so is every whole number.
-    Heads that only serve training are left out.
+    Heads that only serve training are left out. A file that was there stays until the new one is
+    whole.
+
+    Raises:
+        OSError: If it cannot be written, e.g. because the disk is full; nothing is left behind.
     """
     tensors = _stored("main", main)
     if localiser is not None:
@@ -104,8 +108,13 @@ def save_model(
     # One entry: safetensors writes several in any order, and the digest would change.
     about = {"islet": json.dumps({"format": _FORMAT, "system": system.name})}
     part = path.with_suffix(".part")
-    save_file(tensors, part, metadata=about)
-    part.replace(path)
+    # By way of memory: safetensors does not say as a program would why a write failed.
+    content = save(tensors, metadata=about)
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _stored(prefix: str, network: MultitaskNetwork) -> dict[str, Tensor]:

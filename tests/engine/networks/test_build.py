@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,6 +72,24 @@ def test_damaged_weights_are_refused_in_a_sentence(tmp_path: Path, content: byte
         load_model(_TINY_SYSTEM, "cpu", path)
     assert caught.value.message.startswith("The weights of the system 'starter' ")
     assert caught.value.remedy == "Reinstall Islet, train the system, or choose another one."
+
+
+def test_weights_that_cannot_be_written_leave_the_former_ones(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(b"former")
+
+    def fill_the_disk(part: Path, _content: bytes) -> int:
+        with part.open("wb") as file:
+            file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fill_the_disk)
+    with pytest.raises(OSError, match="No space left"):
+        save_model(_TINY_SYSTEM, build(_TINY_SYSTEM), None, path)
+    assert path.read_bytes() == b"former"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_missing_weights_are_named(tmp_path: Path) -> None:
