@@ -105,6 +105,9 @@ class Validator:
         if "detection" not in system.head_names or _LESION not in system.structures:
             return sight, None
         value = system.structures.index(_LESION) + 1
+        if not case.annotated[value - 1]:
+            # Where nobody looked for lesions, no box is known to be false.
+            return sight, None
         wanted = [_box(corners) for corners in lesion_boxes(reference == value).numpy()]
         found = zip(outputs.boxes.corners_N6, outputs.boxes.probabilities_N, strict=True)
         return sight, match([(_box(corners), float(p)) for corners, p in found], wanted)
