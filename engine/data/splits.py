@@ -53,9 +53,10 @@ def split(entries: Sequence[Entry], num_folds: int = 5, seed: int = 0) -> tuple[
         IsletError: If there are fewer cases than folds, or fewer than two folds.
     """
     if not 2 <= num_folds <= len(entries):
+        cases = "One case" if len(entries) == 1 else f"{len(entries)} cases"
         raise IsletError(
-            f"{len(entries)} cases cannot be split into {num_folds} folds.",
-            remedy="Ask for at least two folds, and no more than there are cases.",
+            f"{cases} cannot be split into {num_folds} folds.",
+            remedy="Add cases, or train on every one of them with --fold all in a new folder.",
         )
     rng = np.random.default_rng(seed)
     subtypes = {entry.case_id: -1 if entry.subtype is None else entry.subtype for entry in entries}
