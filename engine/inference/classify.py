@@ -15,11 +15,10 @@ from engine.data.prepare import Prepared
 from engine.inference.device import autocast
 from engine.inference.model import Model
 from engine.inference.outputs import Outputs
-from engine.networks.build import MultitaskNetwork
+from engine.networks.build import JOINT_SUBTYPE, MultitaskNetwork
 from engine.networks.heads import pool_case
 
 _PANCREAS, _LESION = 1, 2
-_JOINT_HEADS = ("subtype_joint", "densenet")
 # ours: slices of a lesion that a network of single slices looks at, evenly spread
 _MOST_SLICES = 16
 
@@ -37,9 +36,8 @@ def subtype_probabilities(model: Model, prepared: Prepared, outputs: Outputs) ->
     """
     if model.network.subtype is not None and outputs.probabilities_KDHW is not None:
         return _staged(model, prepared, outputs.probabilities_KDHW)
-    for head in _JOINT_HEADS:
-        if head in model.network.heads:
-            return _joint(model, prepared, outputs, head)
+    for head in JOINT_SUBTYPE & set(model.network.heads):
+        return _joint(model, prepared, outputs, head)
     return ()
 
 

@@ -23,6 +23,8 @@ from engine.system import Part, System
 SEGMENTATION = "segmentation"
 STAGED_SUBTYPE = "subtype"
 """Fitted on frozen features after the rest, by `engine.training.subtype`; never by a loss."""
+JOINT_SUBTYPE = frozenset({"subtype_joint", "densenet"})
+"""Heads that tell a patch's subtype and are trained together with the rest."""
 
 
 class Trunk(Protocol):

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -15,7 +16,7 @@ from torch import Tensor
 from engine.errors import CancelledError, IsletError
 from engine.inference.device import autocast
 from engine.inference.memory import peak_memory_bytes
-from engine.networks.build import MultitaskNetwork, joint_heads
+from engine.networks.build import JOINT_SUBTYPE, MultitaskNetwork, joint_heads
 from engine.run import EpochRecord, Plan
 from engine.training.alarms import ClassifierWatch, check_finite
 from engine.training.augment import Augmentation
@@ -35,7 +36,6 @@ _CLIP_NORM = 12.0  # nnU-Net
 _SAVE_EVERY_S = 120.0  # ours: what a kill costs at most, beside a step
 _PAUSE_LOOK_S = 0.2
 _WISHES = ("run", "pause", "stop")
-_CLASSIFIERS = frozenset({"subtype_joint", "densenet"})
 # ours: before that share of its epochs every classifier guesses.
 _ALARMS_FROM = 0.25
 
@@ -237,7 +237,7 @@ class _Run:
     def _forward(self, batch: Batch) -> dict[str, Tensor]:
         with autocast(self._device, self._plan.precision):
             outputs = self._state.network.outputs(batch.image_BCDHW)
-        for name in _CLASSIFIERS & outputs.keys():
+        for name in JOINT_SUBTYPE & outputs.keys():
             self._watch.add(batch.subtypes_B, outputs[name])
         return {name: loss(outputs[name], batch, **given) for name, loss, given in self._losses}
 
@@ -338,8 +338,10 @@ def _resume(state: State, fitting: Fitting) -> None:
 
 
 def _parts(samples: list[Sample], num_parts: int) -> Iterable[list[Sample]]:
-    size = -(-len(samples) // num_parts)
-    return (samples[first : first + size] for first in range(0, len(samples), size))
+    # As even as can be: a head that normalises over its part must not be left with one sample.
+    num = min(num_parts, len(samples))
+    ends = [len(samples) * part // num for part in range(num + 1)]
+    return (samples[first:last] for first, last in pairwise(ends))
 
 
 def _plain(record: EpochRecord) -> dict[str, object]:

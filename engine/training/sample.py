@@ -16,12 +16,11 @@ from torch import Tensor
 
 from engine.data.patches import draw_patch_of
 from engine.data.store import StoredCase
-from engine.networks.build import joint_heads
+from engine.networks.build import JOINT_SUBTYPE, joint_heads
 from engine.run import Plan
 from engine.training.augment import Augmentation, augment
 from engine.training.batch import UNKNOWN_SUBTYPE, Batch
 
-_JOINT_SUBTYPE = frozenset({"subtype_joint", "densenet"})
 _DETECTION = "detection"
 # ours: a smaller piece is the rim of a lesion that the patch's border cut.
 _MIN_BOX_VOXELS = 4
@@ -63,7 +62,7 @@ class Sampler:
     def __init__(self, plan: Plan, cases: Sequence[StoredCase]) -> None:
         self._plan = plan
         names = {head.name for head in joint_heads(plan.system)}
-        self._classifies = bool(names & _JOINT_SUBTYPE)
+        self._classifies = bool(names & JOINT_SUBTYPE)
         self._detects = _DETECTION in names
         structures = plan.system.structures
         self._lesion = structures.index("lesion") + 1 if "lesion" in structures else None
