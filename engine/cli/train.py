@@ -194,8 +194,10 @@ def _rehearse(order: Order) -> None:
 def _conduct(order: Order, args: dict[str, Any], *, resume: bool) -> None:
     from engine.training.conduct import conduct
     from engine.training.distributed import is_member
+    from engine.training.train import plans
 
     if order.num_devices > 1 and not is_member():
+        plans(order)  # Refuses what cannot be, before torchrun talks of it.
         _follow(_start_processes(order.num_devices), order)
         return
     with TrainingBars() as bars:
@@ -234,7 +236,8 @@ def _follow(process: subprocess.Popen[bytes], order: Order) -> None:
     _wait_for(process, order.folder)
     known = (order.folder / RUN_FILE).exists()
     state = RunState(read_run_file(order.folder)["state"]) if known else RunState.FAILED
-    if process.returncode == 0 and state is RunState.FINISHED:
+    if state is RunState.FINISHED:
+        # Whatever torchrun says: a process was seen to abort on its way out, its work done.
         return
     if state in (RunState.STOPPED, RunState.FAILED):
         # The first process has said why.
