@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from engine.data.store import StoredCase
 from engine.networks.build import MultitaskNetwork
 from engine.run import EpochRecord, Plan
 from engine.system import Part
+from engine.training import fit as fit_module
 from engine.training.alarms import DivergedError
 from engine.training.checkpoint import CheckpointError
 from engine.training.fit import Fitting, StoppedError, fit
@@ -102,6 +104,17 @@ def test_a_batch_in_parts_gives_the_gradients_of_the_whole(tmp_path: Path) -> No
     whole = _fit(plan, tmp_path / "whole")
     parts = _fit(replace(plan, accumulation=2), tmp_path / "parts")
     _assert_equal(whole, parts, atol=1e-5)
+
+
+@pytest.mark.parametrize(("num_samples", "num_parts"), [(7, 3), (8, 3), (2, 2), (5, 9)])
+def test_no_part_of_a_batch_is_smaller_than_another_by_more_than_one(
+    num_samples: int, num_parts: int
+) -> None:
+    numbers: Any = range(num_samples)
+    parts = [list(part) for part in fit_module._parts(numbers, num_parts)]
+    assert [number for part in parts for number in part] == list(numbers)
+    assert len(parts) == min(num_samples, num_parts)
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 def test_where_patches_are_changed_does_not_matter(tmp_path: Path) -> None:
