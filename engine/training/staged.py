@@ -37,6 +37,8 @@ def fit_subtype(
         on_progress("features", number / len(typed))
         features.append(_features(network, plan, case).cpu())
     on_progress("features", 1.0)
+    # A resumed training comes here with another state of the random numbers.
+    torch.manual_seed(plan.seed)
     head = subtype_head(plan.system, network.trunk.stage_features)
     assert head is not None, "only systems with a staged subtype head come here"
     subtypes = torch.tensor([case.subtype for case in typed])

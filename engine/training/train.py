@@ -18,7 +18,7 @@ from engine.data.store import StoredCase, read_store
 from engine.errors import IsletError
 from engine.inference.device import choose_device, choose_precision
 from engine.inference.model import load_model, save_model, weights_path
-from engine.networks.build import MultitaskNetwork
+from engine.networks.build import JOINT_SUBTYPE, STAGED_SUBTYPE, MultitaskNetwork
 from engine.run import Plan
 from engine.system import System
 from engine.training.distributed import ALONE, Group
@@ -38,6 +38,16 @@ _NUM_VALIDATIONS = 20  # ours: points of a validation curve, and a tenth of the 
 
 class SharingError(IsletError):
     """A batch or a machine that cannot be shared by so many processes."""
+
+
+class StrangeSubtypeError(IsletError):
+    """A data set with subtypes that the system has no answer for."""
+
+    def __init__(self, case_id: str, subtype: int, num_subtypes: int) -> None:
+        super().__init__(
+            f"Case {case_id} is of subtype {subtype}; the system tells 0 to {num_subtypes - 1}.",
+            remedy="Merge subtypes in subtypes.csv, or choose a system without a subtype head.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +95,11 @@ def plans(order: Order) -> tuple[Plan, ...]:
         SharingError: If more processes are wanted than can share the work.
     """
     device = choose_device(order.device)
-    if device.type == "cuda" and order.num_devices > torch.cuda.device_count():
+    # The other processes take the cards after the first one's.
+    last = (device.index or 0) + order.num_devices
+    if device.type == "cuda" and last > torch.cuda.device_count():
         raise SharingError(
-            f"This machine has {torch.cuda.device_count()} graphics cards, not "
-            f"{order.num_devices}.",
+            f"This machine has {torch.cuda.device_count()} graphics cards, not {last}.",
             remedy="Ask for fewer with --devices, or train on the CPU.",
         )
     precision = choose_precision(device) if order.precision == "auto" else order.precision
@@ -217,6 +228,7 @@ def _split(
     """Return the ids to train on, the ids held back, and every usable entry."""
     report = check_dataset(order.data, follower.on_progress)
     entries = usable_entries(report) if order.skip_broken else whole_entries(report)
+    _check_subtypes(order.system, entries)
     if order.fold is None:
         return tuple(entry.case_id for entry in entries), (), entries
     # The first process saves it; the others read what it saved.
@@ -227,6 +239,15 @@ def _split(
     if order.fold >= len(folds):
         raise SplitError(f"it has {len(folds)} folds, and fold {order.fold} was asked for")
     return folds[order.fold].train, folds[order.fold].validate, entries
+
+
+def _check_subtypes(system: System, entries: Sequence[Entry]) -> None:
+    num_subtypes = len(system.subtypes)
+    if not {STAGED_SUBTYPE, *JOINT_SUBTYPE} & set(system.head_names):
+        return
+    for entry in entries:
+        if entry.subtype is not None and entry.subtype >= num_subtypes:
+            raise StrangeSubtypeError(entry.case_id, entry.subtype, num_subtypes)
 
 
 def _store(order: Order, part: System) -> Path:

@@ -23,7 +23,7 @@ from engine.training.checkpoint import FullDiskError
 from engine.training.conduct import conduct
 from engine.training.dry_run import PlanTooLargeError, dry_run
 from engine.training.follow import Nobody, StepRecord, Wish
-from engine.training.train import SharingError, plans, rehearse
+from engine.training.train import SharingError, StrangeSubtypeError, plans, rehearse
 from tests.engine.training.tiny import TINY, ball_in_gland, order, write_balls
 
 
@@ -68,6 +68,25 @@ def test_a_stopped_training_goes_on_to_the_same_weights(dataset: Path, tmp_path:
         with pytest.raises(CancelledError):
             conduct(broken, {}, resume=True, follower=_Stopper(num_steps))
         assert read_run(broken.folder).state is RunState.STOPPED
+    assert conduct(broken, {}, resume=True).read_bytes() == whole
+
+
+class _StopsAtFeatures(Nobody):
+    """Stops between the joint heads and the staged one."""
+
+    def on_progress(self, stage: str, fraction: float) -> None:
+        if stage == "features":
+            raise CancelledError
+
+
+def test_a_training_broken_off_before_its_staged_head_goes_on_to_the_same_weights(
+    dataset: Path, tmp_path: Path
+) -> None:
+    system = replace(TINY, localiser=None)
+    whole = conduct(order(dataset, tmp_path / "whole", system), {}, resume=False).read_bytes()
+    broken = order(dataset, tmp_path / "broken", system)
+    with pytest.raises(CancelledError):
+        conduct(broken, {}, resume=False, follower=_StopsAtFeatures())
     assert conduct(broken, {}, resume=True).read_bytes() == whole
 
 
@@ -127,6 +146,33 @@ def test_a_batch_that_cannot_be_shared_is_refused(dataset: Path, tmp_path: Path)
     assert caught.value.remedy == "Choose a multiple of 2 with --batch-size."
     shared = plans(order(dataset, tmp_path, num_devices=2, batch_size=4))
     assert [plan.batch_size for plan in shared] == [2, 4]
+
+
+def test_a_batch_that_cannot_even_be_loaded_is_refused(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(PlanTooLargeError):
+        rehearse(order(dataset, tmp_path, batch_size=1_000_000_000))
+
+
+def test_subtypes_that_the_system_does_not_know_are_refused(tmp_path: Path) -> None:
+    data = write_balls(tmp_path / "data", 6)
+    described = json.loads((data / "dataset.json").read_text())
+    (data / "dataset.json").write_text(json.dumps({**described, "subtypes": list("abcd")}))
+    rows = "".join(f"ball_{number},{number % 4}\n" for number in range(6))
+    (data / "subtypes.csv").write_text(f"case,subtype\n{rows}")
+    with pytest.raises(StrangeSubtypeError) as caught:
+        conduct(order(data, tmp_path / "run"), {}, resume=False)
+    assert caught.value.message == "Case ball_3 is of subtype 3; the system tells 0 to 2."
+    assert "subtypes.csv" in caught.value.remedy
+
+
+def test_the_cards_after_the_first_one_are_counted(
+    monkeypatch: pytest.MonkeyPatch, dataset: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(SharingError) as caught:
+        plans(order(dataset, tmp_path, device="cuda:1", num_devices=2, batch_size=2))
+    assert caught.value.message == "This machine has 2 graphics cards, not 3."
 
 
 def test_a_fold_the_split_lacks_is_refused(dataset: Path, tmp_path: Path) -> None:
