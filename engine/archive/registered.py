@@ -24,6 +24,7 @@ from engine.archive.run_folder import SYSTEM_FILE, WEIGHTS_FILE, write_json
 from engine.archive.runs import read_run
 from engine.archive.weights_file import copy_renamed
 from engine.catalogue import SYSTEMS
+from engine.data.splits import FILE_NAME as SPLITS_FILE
 from engine.errors import IsletError
 from engine.registry import UnknownNameError
 from engine.run import TrainingRun
@@ -158,6 +159,12 @@ def provenance_of(name: str) -> Provenance | None:
         return None
 
 
+def splits_of(name: str) -> Path | None:
+    """Return which cases the registered system `name` trained on; None where nobody knows."""
+    path = _folder_of(name) / SPLITS_FILE
+    return path if is_registered(name) and path.is_file() else None
+
+
 def register(run_folder: Path, name: str | None = None) -> System:
     """Make the weights of a run a system that analyses; the run itself is not needed any more.
 
@@ -238,6 +245,8 @@ def _write(system: System, run: TrainingRun, folder: Path) -> None:
         copy_renamed(run.folder / WEIGHTS_FILE, staging / WEIGHTS_FILE, system.name)
         write_json(staging / SYSTEM_FILE, system_to_json(system))
         write_json(staging / _PROVENANCE_FILE, _provenance(run, staging / WEIGHTS_FILE))
+        if (run.folder / SPLITS_FILE).is_file():
+            shutil.copyfile(run.folder / SPLITS_FILE, staging / SPLITS_FILE)
         staging.rename(folder)
     except OSError as error:
         raise _unwritable(error) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
@@ -25,18 +25,33 @@ class EvaluationError(IsletError):
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The run that weights come from.
+
+    Args:
+        fold: Held back; None where no case was.
+        split: What it trained on and held back; None where no file says so.
+        data: Folder of its data set; None where nobody knows.
+    """
+
+    fold: int | None
+    split: Fold | None
+    data: Path | None
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """What is evaluated.
 
     Args:
         system: The system, at the size it was trained at.
         weights: Its weights file; None takes the installed one.
-        run: The run it comes from, where it comes from one.
+        origin: The run it comes from; None where nobody knows.
     """
 
     system: System
     weights: Path | None
-    run: RunDetails | None
+    origin: Origin | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +72,7 @@ def find_target(name: str, weights: Path | None) -> Target:
 
     Raises:
         EvaluationError: If the run has no weights yet.
-        IsletError: If there is neither, or the run is damaged.
+        IsletError: If there is neither, or what there is is damaged.
     """
     from engine.archive.registered import find_system
     from engine.archive.run_folder import RUN_FILE, WEIGHTS_FILE
@@ -65,7 +80,7 @@ def find_target(name: str, weights: Path | None) -> Target:
 
     folder = Path(name)
     if not (folder / RUN_FILE).is_file():
-        return Target(find_system(name), weights, None)
+        return Target(find_system(name), weights, _origin_of_system(name))
     run = read_details(folder)
     path = weights or folder / WEIGHTS_FILE
     if not path.is_file():
@@ -73,7 +88,7 @@ def find_target(name: str, weights: Path | None) -> Target:
             "The run has no weights yet.",
             remedy="Let it finish, or stop it after an epoch, and evaluate it then.",
         )
-    return Target(run.run.plan.system, path, run)
+    return Target(run.run.plan.system, path, _origin_of_run(run))
 
 
 def choose_cases(
@@ -84,58 +99,101 @@ def choose_cases(
     fold: int | None,
     split: Split | None,
 ) -> Cases:
-    """Return the cases to evaluate: never unnoticed those that a run was trained on.
+    """Return the cases to evaluate: never unnoticed those that were trained on.
 
     Args:
         target: What is evaluated.
         entries: Of the data set.
         data: Its folder.
         fold: Whose held-back cases are meant; None takes the run's own fold.
-        split: "validation" or "all"; None takes the held-back cases of a run on its own data
-            set, or of the fold that is named, else all.
+        split: "validation" or "all"; None takes the held-back cases of a run, or of a system
+            that was registered from one, on its own data set, or of the fold that is named,
+            else all.
 
     Raises:
         EvaluationError: If the fold is not the run's, or there is none.
     """
-    trained = _trained_on(target.run, entries, data)
-    if target.run is not None and trained is not None:
-        return _of_own_data(target.run, entries, trained, fold=fold, split=split)
+    origin = target.origin
+    if origin is not None and _is_own(origin, entries, data):
+        return _of_own_data(origin, entries, fold=fold, split=split)
     if split == "all" or (split is None and fold is None):
-        return Cases(tuple(entries), ())
+        return Cases(tuple(entries), _namesakes(origin, entries))
     if fold is None:
         raise EvaluationError(
             "It is not said which fold's validation cases are meant.",
             remedy=f"Name it with --fold, from 0 to {NUM_FOLDS - 1}, or give --split all.",
         )
-    return _held_back(entries, _split_anew(entries, data, fold).validate, fold)
+    cases = _held_back(entries, _split_anew(entries, data, fold).validate, fold)
+    return replace(cases, remarks=(*cases.remarks, *_namesakes(origin, cases.entries)))
+
+
+def _origin_of_run(run: RunDetails) -> Origin:
+    from engine.data.splits import FILE_NAME
+
+    fold, path = run.run.plan.fold, run.run.folder / FILE_NAME
+    knows = fold is not None or path.is_file()
+    return Origin(fold, _own_split(path, fold) if knows else None, run.data)
+
+
+def _origin_of_system(name: str) -> Origin | None:
+    from engine.archive.registered import DamagedRegistrationError, provenance_of, splits_of
+    from engine.data.splits import SplitError
+
+    path, told = splits_of(name), provenance_of(name)
+    if path is None or told is None:
+        return None
+    try:
+        return Origin(told.fold, _own_split(path, told.fold), None)
+    except SplitError as error:
+        raise DamagedRegistrationError(name) from error
+
+
+def _own_split(path: Path, fold: int | None) -> Fold:
+    """Return what was trained on and held back where `fold` was; every case without a fold.
+
+    Raises:
+        SplitError: If the file is damaged.
+    """
+    from engine.data.splits import Fold, SplitError, read_split
+
+    folds = read_split(path)
+    if fold is None:
+        return Fold(tuple(sorted({*folds[0].train, *folds[0].validate})), ())
+    if fold >= len(folds):
+        raise SplitError(f"{path.name} has no fold {fold}")
+    return folds[fold]
+
+
+def _is_own(origin: Origin, entries: Sequence[Entry], data: Path) -> bool:
+    """Return whether a data set is the one that the run was trained on, or a copy."""
+    if origin.data is not None and origin.data.resolve() == data.resolve():
+        return True
+    # A copy of the data set is the data set: its cases are no newer to the run.
+    ids = {entry.case_id for entry in entries}
+    return origin.split is not None and ids <= {*origin.split.train, *origin.split.validate}
 
 
 def _of_own_data(
-    run: RunDetails,
-    entries: Sequence[Entry],
-    trained: frozenset[str],
-    *,
-    fold: int | None,
-    split: Split | None,
+    origin: Origin, entries: Sequence[Entry], *, fold: int | None, split: Split | None
 ) -> Cases:
-    own, kept = run.run.plan.fold, _own_fold(run)
+    own = origin.fold
     if fold is not None and fold != own and split != "all":
         held = "no fold" if own is None else f"fold {own}"
         raise EvaluationError(
             f"The run held back {held} and was trained on the cases of fold {fold}.",
             remedy="Leave --fold out, or give --split all to evaluate on training cases as well.",
         )
-    if own is None or kept is None:
-        if split == "validation":
-            raise EvaluationError(
-                "The run was trained on every case and held none back.",
-                remedy="Evaluate it on another data set, or train it with --fold.",
-            )
-        return Cases(tuple(entries), (_remembers(len(entries), len(entries)),))
+    if own is None and split == "validation":
+        raise EvaluationError(
+            "The run was trained on every case and held none back.",
+            remedy="Evaluate it on another data set, or train it with --fold.",
+        )
+    seen = _num_trained_on(origin, entries)
+    if own is None or origin.split is None:
+        return Cases(tuple(entries), (f"No case was held back. {_remembers(seen, len(entries))}",))
     if split == "all":
-        seen = sum(entry.case_id in trained for entry in entries)
         return Cases(tuple(entries), (_remembers(seen, len(entries)),))
-    return _held_back(entries, kept.validate, own)
+    return _held_back(entries, origin.split.validate, own)
 
 
 def _held_back(entries: Sequence[Entry], held_back: Sequence[str], fold: int) -> Cases:
@@ -145,39 +203,32 @@ def _held_back(entries: Sequence[Entry], held_back: Sequence[str], fold: int) ->
             "The data set has no case that was held back.",
             remedy="Give --split all to evaluate on every case.",
         )
-    return Cases(
-        chosen, (f"Fold {fold}: {len(chosen)} cases held back of the {len(entries)} there are.",)
-    )
+    amount = "1 case" if len(chosen) == 1 else f"{len(chosen)} cases"
+    said = f"{amount} held back of the {len(entries)} there are."
+    if len(entries) == 1:
+        said = "the only case was held back."
+    return Cases(chosen, (f"Fold {fold}: {said}",))
+
+
+def _namesakes(origin: Origin | None, entries: Sequence[Entry]) -> tuple[str, ...]:
+    """Return a remark where a data set that is another one has cases that may be the same."""
+    seen = 0 if origin is None or origin.split is None else _num_trained_on(origin, entries)
+    if not seen:
+        return ()
+    return (f"Going by their names: {_remembers(seen, len(entries))}",)
 
 
 def _remembers(seen: int, total: int) -> str:
-    return (
-        f"{seen} of the {total} cases were trained on: "
-        "the figures say how well they are remembered, not how well new ones are found."
-    )
+    cases = "The only case" if total == 1 else f"{seen} of the {total} cases"
+    verb = "was" if seen == 1 else "were"
+    return f"{cases} {verb} trained on: the figures tell of memory, not of new cases."
 
 
-def _trained_on(
-    run: RunDetails | None, entries: Sequence[Entry], data: Path
-) -> frozenset[str] | None:
-    """Return the ids that `run` was trained on, where they are cases of this very data set."""
-    if run is None:
-        return None
-    ids = frozenset(entry.case_id for entry in entries)
-    is_same = run.data.resolve() == data.resolve()
-    fold = _own_fold(run)
-    if fold is None:
-        return ids if is_same else None
-    # A copy of the data set is the data set: its cases are no newer to the run.
-    is_copy = ids <= {*fold.train, *fold.validate}
-    return frozenset(fold.train) if is_same or is_copy else None
-
-
-def _own_fold(run: RunDetails) -> Fold | None:
-    from engine.data.splits import FILE_NAME, read_split
-
-    own = run.run.plan.fold
-    return None if own is None else read_split(run.run.folder / FILE_NAME)[own]
+def _num_trained_on(origin: Origin, entries: Sequence[Entry]) -> int:
+    if origin.split is None:
+        return len(entries)
+    trained = frozenset(origin.split.train)
+    return sum(entry.case_id in trained for entry in entries)
 
 
 def _split_anew(entries: Sequence[Entry], data: Path, fold: int) -> Fold:

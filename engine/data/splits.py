@@ -100,6 +100,20 @@ def kept_split(
     return folds
 
 
+def keep_whole(entries: Sequence[Entry], folder: Path) -> None:
+    """Save in `folder` that every case trains and none validates, unless a split is saved there.
+
+    Raises:
+        SplitError: If a saved split does not hold just these cases.
+        IsletError: If it cannot be saved.
+    """
+    saved = folder / FILE_NAME
+    if saved.is_file():
+        check_split(read_split(saved), entries)
+    else:
+        _save([Fold(tuple(sorted({entry.case_id for entry in entries})), ())], saved)
+
+
 def read_split(path: Path) -> tuple[Fold, ...]:
     """Read a split, Islet's or nnU-Net's: a list of {"train": [...], "val": [...]}.
 

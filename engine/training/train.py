@@ -13,7 +13,7 @@ from engine.catalogue import SYSTEMS
 from engine.data.dataset_check import check_dataset, usable_entries, whole_entries
 from engine.data.datasets import Entry
 from engine.data.prepare_store import default_store, prepare_store, usual_workers
-from engine.data.splits import SplitError, kept_split
+from engine.data.splits import SplitError, keep_whole, kept_split
 from engine.data.store import StoredCase, read_store
 from engine.errors import IsletError
 from engine.inference.device import choose_device, choose_precision
@@ -230,6 +230,8 @@ def _split(
     entries = usable_entries(report) if order.skip_broken else whole_entries(report)
     _check_subtypes(order.system, entries)
     if order.fold is None:
+        if group.is_first:
+            keep_whole(entries, order.folder)
         return tuple(entry.case_id for entry in entries), (), entries
     # The first process saves it; the others read what it saved.
     if group.is_first:

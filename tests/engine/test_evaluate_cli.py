@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from engine.archive.registered import register, systems_folder
 from engine.archive.run_folder import RunFolder
 from engine.case import Case
 from engine.catalogue.starter import STARTER
@@ -21,7 +24,7 @@ from engine.cli.main import main
 from engine.components import find_components
 from engine.data.dataset_writer import write_dataset
 from engine.data.datasets import find_entries
-from engine.data.splits import kept_split
+from engine.data.splits import keep_whole, kept_split
 from engine.errors import CancelledError, IsletError
 from engine.finding import Finding, Prediction
 from engine.geometry import from_spacing
@@ -72,13 +75,20 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _own_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+
+
 def a_run(folder: Path, data: Path, *, fold: int | None, weights: bool = True) -> Path:
     plan = Plan(SYSTEM, data.name, (2.0, 2.0, 2.0), (8, 8, 8), 1, "fp32", 1, fold=fold)
     run = RunFolder.create(folder, plan, data=data, args={})
-    if fold is not None:
+    if fold is None:
+        keep_whole(find_entries(data), folder)
+    else:
         kept_split(find_entries(data), folder, data=data)
     if weights:
-        run.weights.write_bytes(b"weights")
+        save_file({"w": torch.zeros(1)}, run.weights, {"islet": json.dumps({"format": 1})})
     run.set_state(RunState.FINISHED)
     return folder
 
@@ -162,8 +172,6 @@ def test_a_report_holds_tables_pictures_and_a_line_for_every_case(
 
 
 def test_a_copy_of_the_data_set_is_the_data_set(data: Path, tmp_path: Path) -> None:
-    import shutil
-
     run = a_run(tmp_path / "run", data, fold=2)
     copy = tmp_path / "copy"
     shutil.copytree(data, copy)
@@ -184,12 +192,73 @@ def test_another_data_set_is_evaluated_whole(data: Path, tmp_path: Path) -> None
     assert cases.remarks == ()
 
 
-def test_a_run_trained_on_everything_says_so(data: Path, tmp_path: Path) -> None:
-    target = find_target(str(a_run(tmp_path / "run", data, fold=None)), None)
-    entries = find_entries(data)
-    cases = choose_cases(target, entries, data, fold=None, split=None)
+def test_cases_with_the_names_of_training_cases_are_said(data: Path, tmp_path: Path) -> None:
+    run = a_run(tmp_path / "run", data, fold=2)
+    larger = tmp_path / "larger"
+    write_dataset((a_case(n) for n in range(12)), larger)
+    target, entries = find_target(str(run), None), find_entries(larger)
+    cases = choose_cases(target, entries, larger, fold=None, split=None)
     assert cases.entries == entries
-    assert cases.remarks[0].startswith("10 of the 10 cases were trained on")
+    assert cases.remarks == (
+        "Going by their names: 8 of the 12 cases were trained on: "
+        "the figures tell of memory, not of new cases.",
+    )
+
+
+def registered(run: Path) -> str:
+    """Register the run, and lose it."""
+    name = register(run, "mine").name
+    shutil.rmtree(run)
+    return name
+
+
+def test_a_registered_system_is_evaluated_on_the_cases_its_run_held_back(
+    data: Path, tmp_path: Path
+) -> None:
+    run = a_run(tmp_path / "run", data, fold=2)
+    expected, entries = held_back(data, run, 2), find_entries(data)
+    target = find_target(registered(run), None)
+    cases = choose_cases(target, entries, data, fold=None, split=None)
+    assert [entry.case_id for entry in cases.entries] == expected
+    assert cases.remarks == ("Fold 2: 2 cases held back of the 10 there are.",)
+    assert choose_cases(target, entries, data, fold=2, split="validation") == cases
+
+    everything = choose_cases(target, entries, data, fold=None, split="all")
+    assert everything.entries == entries
+    assert everything.remarks[0].startswith("8 of the 10 cases were trained on: ")
+    with pytest.raises(EvaluationError, match="held back fold 2 and was trained on"):
+        choose_cases(target, entries, data, fold=1, split=None)
+
+
+def test_a_registered_system_without_its_split_is_damaged_or_knows_nothing(
+    data: Path, tmp_path: Path
+) -> None:
+    name = registered(a_run(tmp_path / "run", data, fold=2))
+    split = systems_folder() / name / "splits.json"
+    split.write_text("[]")
+    with pytest.raises(IsletError, match="'mine' is damaged"):
+        find_target(name, None)
+    split.unlink()
+    cases = choose_cases(find_target(name, None), find_entries(data), data, fold=None, split=None)
+    assert (len(cases.entries), cases.remarks) == (10, ())
+
+
+@pytest.mark.parametrize("is_registered", [False, True])
+def test_a_run_trained_on_everything_says_so(
+    data: Path, tmp_path: Path, is_registered: bool
+) -> None:
+    run = a_run(tmp_path / "run", data, fold=None)
+    target = find_target(registered(run) if is_registered else str(run), None)
+    copy = tmp_path / "copy"
+    shutil.copytree(data, copy)
+    entries = find_entries(copy)
+    cases = choose_cases(target, entries, copy, fold=None, split=None)
+    assert cases.entries == entries
+    assert cases.remarks == (
+        "No case was held back. 10 of the 10 cases were trained on: "
+        "the figures tell of memory, not of new cases.",
+    )
+    entries = find_entries(data)
     with pytest.raises(EvaluationError, match="held none back") as caught:
         choose_cases(target, entries, data, fold=None, split="validation")
     assert caught.value.remedy == "Evaluate it on another data set, or train it with --fold."

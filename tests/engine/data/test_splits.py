@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.data.datasets import Entry
-from engine.data.splits import Fold, SplitError, check_split, kept_split, read_split, split
+from engine.data.splits import (
+    Fold,
+    SplitError,
+    check_split,
+    keep_whole,
+    kept_split,
+    read_split,
+    split,
+)
 from engine.errors import IsletError
 
 
@@ -53,6 +61,16 @@ def test_an_impossible_number_of_folds_is_refused(num_folds: int) -> None:
         split(_TWENTY, num_folds)
     assert caught.value.message == f"20 cases cannot be split into {num_folds} folds."
     assert "--fold all" in caught.value.remedy
+
+
+def test_a_whole_split_trains_on_every_case_and_stays(tmp_path: Path) -> None:
+    keep_whole(_TWENTY, tmp_path)
+    (whole,) = read_split(tmp_path / "splits.json")
+    assert whole == Fold(tuple(entry.case_id for entry in _TWENTY), ())
+    keep_whole(_TWENTY, tmp_path)
+    with pytest.raises(SplitError) as caught:
+        keep_whole(_TWENTY[1:], tmp_path)
+    assert "has no case case_000" in caught.value.message
 
 
 def test_a_saved_split_is_used_again_whatever_the_seed(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from engine.archive.run_folder import RunFolderError
 from engine.archive.runs import read_details, read_run
 from engine.catalogue.starter import LOCALISER, STARTER
 from engine.data.dataset_check import BrokenDatasetError
-from engine.data.splits import SplitError
+from engine.data.datasets import find_entries
+from engine.data.splits import Fold, SplitError, read_split
 from engine.errors import CancelledError, IsletError
 from engine.inference.device import DeviceMissingError
 from engine.inference.model import load_model
@@ -207,6 +208,13 @@ def test_a_batch_that_does_not_fit_at_once_is_computed_in_parts(
     assert parts.plan.accumulation > 1
     assert parts.needed_bytes < 0.6 * needed
     assert "parts" in parts.text
+
+
+def test_a_training_on_every_case_keeps_their_names(dataset: Path, tmp_path: Path) -> None:
+    system = replace(TINY, localiser=None)
+    conduct(order(dataset, tmp_path / "run", system, fold=None), {}, resume=False)
+    ids = tuple(sorted(entry.case_id for entry in find_entries(dataset)))
+    assert read_split(tmp_path / "run/splits.json") == (Fold(ids, ()),)
 
 
 def test_the_shipped_localiser_may_serve(dataset: Path, tmp_path: Path) -> None:
