@@ -169,7 +169,7 @@ def register(run_folder: Path, name: str | None = None) -> System:
     """Make the weights of a run a system that analyses; the run itself is not needed any more.
 
     Args:
-        run_folder: A finished or stopped run.
+        run_folder: A finished run.
         name: What the system shall be called; None takes the run's own name.
 
     Raises:
@@ -183,7 +183,8 @@ def register(run_folder: Path, name: str | None = None) -> System:
     if not (run_folder / WEIGHTS_FILE).is_file():
         raise RegisterError(
             "The run has no weights yet.",
-            remedy="Let it finish, or stop it after an epoch, and register it then.",
+            remedy="They are written when a training is finished: resume it, or start one with "
+            "fewer epochs, and register it then.",
         )
     system = replace(run.plan.system, name=wanted, sizes={})
     _write(system, run, _folder_of(wanted))

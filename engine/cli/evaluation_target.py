@@ -86,7 +86,8 @@ def find_target(name: str, weights: Path | None) -> Target:
     if not path.is_file():
         raise EvaluationError(
             "The run has no weights yet.",
-            remedy="Let it finish, or stop it after an epoch, and evaluate it then.",
+            remedy="They are written when a training is finished: resume it, or start one with "
+            "fewer epochs, and evaluate it then.",
         )
     return Target(run.run.plan.system, path, _origin_of_run(run))
 

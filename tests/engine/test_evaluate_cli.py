@@ -284,7 +284,10 @@ def test_a_run_without_weights_is_refused(data: Path, tmp_path: Path) -> None:
     run = a_run(tmp_path / "run", data, fold=0, weights=False)
     with pytest.raises(EvaluationError, match="no weights yet") as caught:
         find_target(str(run), None)
-    assert caught.value.remedy.startswith("Let it finish")
+    assert caught.value.remedy == (
+        "They are written when a training is finished: resume it, or start one with fewer epochs, "
+        "and evaluate it then."
+    )
 
 
 def test_a_name_that_is_neither_run_nor_system_is_refused_with_a_hint(

@@ -123,7 +123,8 @@ def test_a_run_without_weights_is_refused(tmp_path: Path) -> None:
         register(tmp_path / "run")
     assert caught.value.message == "The run has no weights yet."
     assert caught.value.remedy == (
-        "Let it finish, or stop it after an epoch, and register it then."
+        "They are written when a training is finished: resume it, or start one with fewer epochs, "
+        "and register it then."
     )
     with pytest.raises(RunFolderError):
         register(tmp_path / "nothing")
