@@ -65,5 +65,6 @@ def training_text(facts: SystemFacts) -> str:
     epochs = "1 epoch" if told.num_epochs == 1 else f"{told.num_epochs} epochs"
     date = datetime.fromisoformat(told.registered).strftime("%Y-%m-%d")
     words = [f"Here, {epochs} on {told.dataset}, registered {date}"]
+    # Of its last validation.
     words += [f"{name[:1].upper()}{name[1:]} {value:.2f}" for name, value in told.scores.items()]
     return "; ".join(words)

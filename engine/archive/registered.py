@@ -63,8 +63,8 @@ class Provenance:
         dataset: Name of the data set.
         fold: Held back for validation; None where none was.
         num_epochs: Finished when it was registered.
-        best_epoch: Counted from 1; None without a validation.
-        scores: Of the best epoch, by name.
+        validated_epoch: The last one that was validated, counted from 1; None without a validation.
+        scores: Of that validation, by name: the weights are those of the last epoch.
         registered: When, ISO 8601 with the offset from UTC.
         weights_sha256: Of the registered weights, hexadecimal; what every prediction states.
         islet: Version that registered it.
@@ -76,7 +76,7 @@ class Provenance:
     dataset: str
     fold: int | None
     num_epochs: int
-    best_epoch: int | None
+    validated_epoch: int | None
     scores: Mapping[str, float]
     registered: str
     weights_sha256: str
@@ -261,7 +261,7 @@ def _write(system: System, run: TrainingRun, folder: Path) -> None:
 
 
 def _provenance(run: TrainingRun, weights: Path) -> dict[str, Any]:
-    best = next((record for record in run.history if record.epoch == run.best_epoch), None)
+    last = next((record for record in reversed(run.history) if record.scores), None)
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {
@@ -271,8 +271,8 @@ def _provenance(run: TrainingRun, weights: Path) -> dict[str, Any]:
         "dataset": run.plan.dataset,
         "fold": run.plan.fold,
         "num_epochs": len(run.history),
-        "best_epoch": run.best_epoch,
-        "scores": {} if best is None else dict(best.scores),
+        "validated_epoch": None if last is None else last.epoch,
+        "scores": {} if last is None else dict(last.scores),
         "registered": datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
         "weights_sha256": digest,
         "islet": version("islet"),

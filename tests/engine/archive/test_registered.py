@@ -31,7 +31,7 @@ from engine.catalogue import SYSTEMS
 from engine.inference.model import load_model
 from engine.inference.predict import predict
 from engine.registry import UnknownNameError
-from tests.engine.archive.runs_made import TINY, begin_run, finished_run
+from tests.engine.archive.runs_made import TINY, begin_run, epoch_values, finished_run
 from tests.engine.inference.toys import toy_volume
 
 
@@ -60,14 +60,17 @@ def test_a_registered_network_is_that_of_the_run(tmp_path: Path) -> None:
 
 
 def test_a_registered_system_says_where_it_comes_from(tmp_path: Path) -> None:
-    finished_run(tmp_path / "run", dice=0.6)
+    run = finished_run(tmp_path / "run", dice=0.6)
+    # The weights are those of the last epoch, even where an earlier one had been better.
+    run.emit("epoch", **epoch_values(3, 0.4))
+    run.emit("epoch", **epoch_values(4))
     register(tmp_path / "run")
     provenance = provenance_of("run")
     assert provenance is not None
     assert (provenance.run_id, provenance.system, provenance.size) == ("run", "tiny", "toy")
     assert (provenance.dataset, provenance.fold) == ("phantoms", 0)
-    assert (provenance.num_epochs, provenance.best_epoch) == (2, 2)
-    assert provenance.scores["dice lesion"] == pytest.approx(0.5)
+    assert (provenance.num_epochs, provenance.validated_epoch) == (4, 3)
+    assert provenance.scores["dice lesion"] == pytest.approx(0.3)
     weights = weights_of("run")
     assert weights is not None
     assert provenance.weights_sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
