@@ -70,7 +70,6 @@ def shares(reports: Sequence[Report]) -> dict[str, float]:
     return {report.site: report.num_cases / total for report in reports}
 
 
-@AGGREGATORS.register("fedavg")
 class FedAvg:
     """Sites count by their cases: η_k = n_k / n. McMahan et al., 2017."""
 
@@ -86,7 +85,6 @@ class FedAvg:
         """Remember nothing."""
 
 
-@AGGREGATORS.register("dwa")
 class Dwa:
     """Sites whose loss falls more slowly count more: dynamic weight averaging.
 
@@ -159,6 +157,10 @@ class Dwa:
         if not all(math.isfinite(loss) and loss > _SMALLEST_LOSS for loss in (last, before)):
             return unknown
         return min(max(last / before, _RATIOS[0]), _RATIOS[1])
+
+
+AGGREGATORS.add("fedavg", FedAvg)
+AGGREGATORS.add("dwa", Dwa)
 
 
 @torch.no_grad()

@@ -26,6 +26,7 @@ from engine.training.distributed import ALONE, Group
 from engine.training.follow import NOBODY, Follower, StepRecord
 from engine.training.loader import Loader
 from engine.training.losses import LOSSES
+from engine.training.objective import PLAIN, Objective
 from engine.training.optimise import rate, set_rate, update_average
 from engine.training.sample import Sample, Sampler
 from engine.training.state import State, start
@@ -67,6 +68,9 @@ class Fitting:
         group: The processes that share every batch.
         validate_every: Epochs between validations; the last epoch is always validated.
         num_threads: That load patches.
+        objective: Changes the gradient of every step; remembered in the checkpoint.
+        until_epoch: After which to leave for now, with a checkpoint; the schedule is still that
+            of the whole plan. None trains to the end.
     """
 
     plan: Plan
@@ -77,6 +81,8 @@ class Fitting:
     group: Group = ALONE
     validate_every: int = 1
     num_threads: int = 1
+    objective: Objective = PLAIN
+    until_epoch: int | None = None
 
 
 def fit(fitting: Fitting) -> MultitaskNetwork:
@@ -98,7 +104,8 @@ def fit(fitting: Fitting) -> MultitaskNetwork:
     _resume(state, fitting)
     training = fitting.plan.system.training
     loader = _loader(fitting)
-    total = training.epochs * training.steps_per_epoch
+    epochs = training.epochs if fitting.until_epoch is None else fitting.until_epoch
+    total = min(epochs, training.epochs) * training.steps_per_epoch
     run = _Run(fitting, state, device)
     for samples in loader.steps(state.step, total):
         run.step(samples)
@@ -216,7 +223,7 @@ class _Run:
             if self._recipe is not None:
                 part = [sample.changed(self._recipe, self._device) for sample in part]
             batch = self._fitting.sampler.batch(part).to(self._device)
-            losses = self._forward(batch)
+            losses, factor = self._forward(batch)
             # Gradients are averaged over processes, so each counts its share of the whole batch.
             share = len(part) * group.size / plan.batch_size
             values = torch.stack([loss.detach().float() for loss in losses.values()])
@@ -225,7 +232,7 @@ class _Run:
                 losses,
                 self._state.network.trunk.shared_parameters(),
                 self._state.parameters,
-                share * self._state.scaler.get_scale(),
+                factor * share * self._state.scaler.get_scale(),
                 group.average,
             )
         names = [name for name, *_ in self._losses]
@@ -234,15 +241,19 @@ class _Run:
         check_finite(means, self._state.step)
         return {name: float(value) for name, value in means.items()}
 
-    def _forward(self, batch: Batch) -> dict[str, Tensor]:
+    def _forward(self, batch: Batch) -> tuple[dict[str, Tensor], float]:
+        """Return the losses, and what the objective multiplies them with."""
         with autocast(self._device, self._plan.precision):
             outputs = self._state.network.outputs(batch.image_BCDHW)
         for name in JOINT_SUBTYPE & outputs.keys():
             self._watch.add(batch.subtypes_B, outputs[name])
-        return {name: loss(outputs[name], batch, **given) for name, loss, given in self._losses}
+        losses = {name: loss(outputs[name], batch, **given) for name, loss, given in self._losses}
+        fitting = self._fitting
+        return losses, fitting.objective.factor(outputs, batch, fitting.group.average)
 
     def _descend(self) -> None:
         state, training = self._state, self._plan.system.training
+        self._fitting.objective.add_gradient(state.network, state.scaler.get_scale())
         self._fitting.group.average_gradients(state.parameters)
         state.scaler.unscale_(state.optimiser)
         torch.nn.utils.clip_grad_norm_(state.parameters, _CLIP_NORM)
@@ -305,7 +316,8 @@ class _Run:
     def _save(self) -> None:
         self._saved = time.monotonic()
         if self._fitting.group.is_first:
-            save_checkpoint(self._state.content(), self._fitting.checkpoint)
+            remembered = {"objective": self._fitting.objective.state_dict()}
+            save_checkpoint(self._state.content() | remembered, self._fitting.checkpoint)
 
     def _memory(self) -> int:
         if self._device.type == "cuda":
@@ -331,7 +343,10 @@ def _resume(state: State, fitting: Fitting) -> None:
         return
     name = fitting.plan.system.name
     try:
-        state.restore(load_checkpoint(fitting.checkpoint, name))
+        content = load_checkpoint(fitting.checkpoint, name)
+        state.restore(content)
+        if content.get("objective"):
+            fitting.objective.load_state_dict(content["objective"])
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise CheckpointError(name, "belongs to another plan") from error
     log.info("Resumed %s at step %d", name, state.step)

@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.federated.aggregate import (
@@ -65,6 +65,7 @@ def test_the_first_two_rounds_are_uniform() -> None:
         assert list(weights.values()) == pytest.approx([2 / 3] * 3)
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     st.lists(
         st.lists(
