@@ -1,0 +1,342 @@
+"""Run a whole federation on one machine, round by round."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import isfinite, nan
+from pathlib import Path
+from statistics import mean
+from typing import Any
+from zlib import crc32
+
+import torch
+from torch import Tensor
+
+from engine.archive.run_folder import replace_text, write_json
+from engine.data.prepare_store import prepare_store
+from engine.data.store import StoredCase, read_store
+from engine.federated.aggregate import AGGREGATORS, Report, Update, aggregated, difference, shares
+from engine.federated.local import LocalTrainer, Scores, buffers_of, score, tensors_of
+from engine.federated.sharing import (
+    check_fits,
+    decode,
+    dense_bytes,
+    encode,
+    share,
+    share_with_memory,
+)
+from engine.federated.sites import Site, entries_of, parts_of
+from engine.inference.model import save_model
+from engine.networks.vae import strip_system
+from engine.progress import OnProgress, ignore_progress
+from engine.run import Plan
+from engine.system import Federation, System
+from engine.system_json import system_to_json
+from engine.training.checkpoint import load_checkpoint, save_checkpoint
+from engine.training.follow import Nobody, StepRecord
+from engine.training.state import start
+from engine.training.train import Order, plans
+
+log = logging.getLogger(__name__)
+
+RECORDS_FILE, RESULT_FILE = "rounds.jsonl", "result.json"
+WEIGHTS_FILE, SYSTEM_FILE = "weights.safetensors", "system.json"
+_STATE_FILE = "federation.pt"
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """One federation to run.
+
+    Args:
+        system: At the size wanted, with its federation; trained without its localiser.
+        sites: Its members.
+        folder: Where everything of it goes; called again, it goes on there.
+        stores: Folder of the sites' prepared cases; simulations of the same sites share it.
+        size: Name of the size.
+        seed: Of the first weights and of every site's patches.
+        device: "auto", "cpu" or "cuda:N".
+        remembers_unsent: Whether sites send what they held back once it has grown (ours).
+        guests: Sites that take no part, and whose cases judge the model, too.
+    """
+
+    system: System
+    sites: tuple[Site, ...]
+    folder: Path
+    stores: Path
+    size: str = "toy"
+    seed: int = 1
+    device: str = "auto"
+    remembers_unsent: bool = False
+    guests: tuple[Site, ...] = ()
+
+    @property
+    def federation(self) -> Federation:
+        """The federation of the system."""
+        assert self.system.federation is not None, "a simulation is of a federation"
+        return self.system.federation
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a federation came to.
+
+    Args:
+        best_round: Whose aggregate validated best, counted from 1; the last one is a candidate.
+        scores: Of that model, by site, on the cases held back to judge it.
+        records: What every round was like, as JSON values.
+    """
+
+    best_round: int
+    scores: Mapping[str, Scores]
+    records: tuple[dict[str, Any], ...]
+
+
+def simulate(simulation: Simulation, on_progress: OnProgress = ignore_progress) -> Result:
+    """Run a federation to its end, or go on where it was left; the same seed gives the same model.
+
+    In every round each site trains from the common model, what it shares really becomes bytes and
+    is read back, the server aggregates, and every site validates the aggregate.
+
+    Args:
+        simulation: What to run.
+        on_progress: Told ("check" | "prepare" | "rounds" | "judge", fraction); to cancel, it
+            raises. What is done is kept.
+
+    Raises:
+        IsletError: If a site's data cannot be used, or a training cannot go on.
+    """
+    run = _Run(simulation, on_progress)
+    rounds = simulation.federation.rounds
+    while len(run.state.records) < rounds:
+        run.round(len(run.state.records) + 1)
+    return run.finish()
+
+
+def federated_plan(system: System, name: str, *, size: str, seed: int, device: str) -> Plan:
+    """Return how one site trains: all rounds as one training, without a moving average.
+
+    Args:
+        system: With its federation.
+        name: Of the site's data.
+        size: Name of the size.
+        seed: Of the site's patches.
+        device: "auto", "cpu" or "cuda:N".
+    """
+    assert system.federation is not None, "it is a federation's"
+    training = replace(
+        system.training,
+        epochs=system.federation.rounds * system.federation.local_epochs,
+        # ours: the common model is an average already
+        average_decay=None,
+    )
+    alone = replace(system, training=training, localiser=None, sizes={})
+    order = Order(alone, Path(name), Path(name), size=size, seed=seed, fold=None, device=device)
+    return plans(order)[-1]
+
+
+def exported_system(system: System) -> System:
+    """Return what the common model is used as: without localiser and heads that only train."""
+    inference = replace(system.inference, region_margin_mm=None)
+    return strip_system(replace(system, localiser=None, inference=inference, sizes={}))
+
+
+@dataclass(slots=True)
+class _State:
+    """What goes on from round to round."""
+
+    model: dict[str, Tensor]
+    best: dict[str, Tensor]
+    best_round: int = 0
+    best_score: float = -1.0
+    aggregator: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
+    unsent: dict[str, dict[str, Tensor]] = field(
+        default_factory=lambda: dict[str, dict[str, Tensor]]()
+    )
+    records: list[dict[str, Any]] = field(default_factory=lambda: list[dict[str, Any]]())
+
+    def content(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Member:
+    """A site with its cases opened."""
+
+    name: str
+    plan: Plan
+    trainer: LocalTrainer
+    num_cases: int
+    validate: tuple[StoredCase, ...]
+    test: tuple[StoredCase, ...]
+
+
+class _Run:
+    """The rounds of one federation."""
+
+    def __init__(self, simulation: Simulation, on_progress: OnProgress) -> None:
+        self._simulation = simulation
+        self._on_progress = on_progress
+        self._members = [_member(simulation, site, on_progress) for site in simulation.sites]
+        self._guests = [_member(simulation, site, on_progress) for site in simulation.guests]
+        first = replace(self._members[0].plan, seed=simulation.seed)
+        self._network = start(first, torch.device(first.device)).network
+        self._buffers = buffers_of(self._network)
+        rule = simulation.federation.aggregate
+        self._aggregator = AGGREGATORS.get(rule.name)(**rule.params)
+        self._file = simulation.folder / _STATE_FILE
+        if self._file.exists():
+            content = load_checkpoint(self._file, simulation.system.name)
+            content.pop("format")
+            self.state = _State(**content)
+            self._aggregator.restore(self.state.aggregator)
+        else:
+            model = tensors_of(self._network)
+            self.state = _State(model, model)
+
+    def round(self, number: int) -> None:
+        """Train, share, aggregate, validate and keep."""
+        state, begun = self.state, time.monotonic()
+        updates: dict[str, Update] = {}
+        reports: list[Report] = []
+        num_bytes: dict[str, dict[str, int]] = {}
+        for place, member in enumerate(self._members):
+            follower = _Steps(self._on_progress, (number - 1) + place / len(self._members), self)
+            trained, loss = member.trainer.train_round(state.model, number, follower)
+            updates[member.name], num_bytes[member.name] = self._sent(
+                member.name, difference(trained, state.model)
+            )
+            reports.append(Report(member.name, member.num_cases, loss))
+        trained_s = time.monotonic() - begun
+        weights = self._aggregator.weights(number, reports)
+        state.model = aggregated(state.model, updates, weights, shares(reports), self._buffers)
+        scores = self._scores(state.model, {each.name: each.validate for each in self._members})
+        self._choose(number, scores)
+        state.aggregator = self._aggregator.state()
+        state.records.append(
+            {
+                "round": number,
+                "losses": {report.site: report.loss for report in reports},
+                "weights": weights,
+                "bytes": num_bytes,
+                "validation": {site: _means(each) for site, each in scores.items()},
+                "best_round": state.best_round,
+                "training_s": trained_s,
+                "elapsed_s": time.monotonic() - begun,
+            }
+        )
+        save_checkpoint(state.content(), self._file)
+        lines = "".join(json.dumps(record) + "\n" for record in state.records)
+        replace_text(self._simulation.folder / RECORDS_FILE, lines)
+        self._on_progress("rounds", number / self._simulation.federation.rounds)
+
+    def finish(self) -> Result:
+        """Judge the best model on the test cases, and write it down."""
+        state, simulation = self.state, self._simulation
+        self._on_progress("judge", 0.0)
+        judges = (*self._members, *self._guests)
+        scores = self._scores(state.best, {each.name: each.test for each in judges})
+        system, folder = exported_system(simulation.system), simulation.folder
+        save_model(system, self._network, None, folder / WEIGHTS_FILE)
+        write_json(folder / SYSTEM_FILE, system_to_json(system))
+        result = {"best_round": state.best_round, "scores": scores}
+        write_json(folder / RESULT_FILE, result)
+        self._on_progress("judge", 1.0)
+        return Result(state.best_round, scores, tuple(state.records))
+
+    @property
+    def num_rounds(self) -> int:
+        """Of the whole federation."""
+        return self._simulation.federation.rounds
+
+    @property
+    def num_sites(self) -> int:
+        """Of the whole federation."""
+        return len(self._members)
+
+    def _sent(self, site: str, update: Update) -> tuple[Update, dict[str, int]]:
+        """Return what the server reads of a site's update, and how many bytes left the site."""
+        fraction = self._simulation.federation.shared_fraction
+        if self._simulation.remembers_unsent:
+            shared, rest = share_with_memory(update, fraction, self.state.unsent.get(site, {}))
+            # A new mapping: an interrupted round must find the old one.
+            self.state.unsent = {**self.state.unsent, site: rest}
+        else:
+            shared = share(update, fraction)
+        content = encode(shared)
+        read = decode(content)
+        check_fits(read, self.state.model)
+        return read, {"sent": len(content), "dense": dense_bytes(update)}
+
+    def _scores(
+        self, model: Update, cases: Mapping[str, tuple[StoredCase, ...]]
+    ) -> dict[str, Scores]:
+        self._network.load_state_dict(dict(model))
+        self._network.eval()
+        plan = self._members[0].plan
+        return {site: score(self._network, plan, those) for site, those in cases.items()}
+
+    def _choose(self, number: int, scores: Mapping[str, Scores]) -> None:
+        """Keep the aggregate if the sites' mean validation is the best so far."""
+        means = [mean(_means(each).values()) for each in scores.values() if each]
+        value = mean(means) if means else nan
+        state = self.state
+        if not isfinite(value) or value > state.best_score:
+            state.best, state.best_round = state.model, number
+            state.best_score = value if isfinite(value) else state.best_score
+
+
+class _Steps(Nobody):
+    """Tells how far the rounds are; what hears it may raise to cancel."""
+
+    def __init__(self, on_progress: OnProgress, rounds_done: float, run: _Run) -> None:
+        self._on_progress = on_progress
+        self._rounds_done = rounds_done
+        self._run = run
+
+    def on_step(self, record: StepRecord) -> None:
+        """Count the steps of this site's share of the round."""
+        per_round = record.epochs / self._run.num_rounds
+        epochs = record.epoch - 1 + record.step / record.steps
+        share_done = (epochs - per_round * int(self._rounds_done)) / per_round
+        done = self._rounds_done + share_done / self._run.num_sites
+        self._on_progress("rounds", done / self._run.num_rounds)
+
+
+def _member(simulation: Simulation, site: Site, on_progress: OnProgress) -> _Member:
+    system, federation = simulation.system, simulation.federation
+    entries = entries_of(site, on_progress)
+    parts = parts_of(site, entries)
+    store = simulation.stores / site.name
+    prepare_store(entries, system.preparation, system.structures, store, on_progress=on_progress)
+    plan = federated_plan(
+        system,
+        site.name,
+        size=simulation.size,
+        # Sites must not draw alike, and each the same in every federation.
+        seed=(simulation.seed << 32) + crc32(site.name.encode()),
+        device=simulation.device,
+    )
+    trainer = LocalTrainer(
+        plan,
+        read_store(store, parts.train),
+        simulation.folder / "sites" / f"{site.name}.pt",
+        federation.local_objective,
+        federation.local_epochs,
+    )
+    return _Member(
+        site.name,
+        plan,
+        trainer,
+        len(parts.train),
+        read_store(store, parts.validate),
+        read_store(store, parts.test),
+    )
+
+
+def _means(scores: Scores) -> dict[str, float]:
+    return {name: mean(values) for name, values in scores.items()}
