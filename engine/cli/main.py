@@ -14,6 +14,7 @@ from engine.cli.compare import compare
 from engine.cli.console import CANCELLED_CODE, ERROR_CODE, say_error
 from engine.cli.crossvalidate import crossvalidate
 from engine.cli.evaluate import evaluate
+from engine.cli.federate import federate
 from engine.cli.phantom import phantom
 from engine.cli.predict import predict
 from engine.cli.prepare import prepare
@@ -45,6 +46,7 @@ app.command(rich_help_panel="Train")(compare)
 app.add_typer(runs, name="runs", rich_help_panel="Train")
 app.command(rich_help_panel="Train")(register)
 app.command(rich_help_panel="Train")(unregister)
+app.add_typer(federate, name="federate", rich_help_panel="Train")
 app.add_typer(benchmark, name="benchmark", rich_help_panel="Measure")
 
 
