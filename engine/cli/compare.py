@@ -25,8 +25,25 @@ def compare(
     """Print one row for each evaluation, with 95 % intervals, as a Markdown table."""
     from engine.evaluation.side_by_side import side_by_side_markdown
 
-    table = side_by_side_markdown([_read(folder) for folder in reports])
+    evaluations = [_read(folder) for folder in reports]
+    names = _names([evaluation.system for evaluation in evaluations], reports)
+    table = side_by_side_markdown(evaluations, names=names)
     results.print(table, markup=False, highlight=False, soft_wrap=True)
+
+
+def _names(systems: list[str], reports: list[Path]) -> list[str]:
+    """Return the systems' names; where two are the same, with the folders of their reports."""
+    parts = [folder.absolute().parts for folder in reports]
+    num_parts = 1
+    # Reports of several runs may all lie in a folder called "report".
+    while num_parts < max(map(len, parts)) and len({each[-num_parts:] for each in parts}) < len(
+        set(parts)
+    ):
+        num_parts += 1
+    return [
+        system if systems.count(system) == 1 else f"{system} ({'/'.join(each[-num_parts:])})"
+        for system, each in zip(systems, parts, strict=True)
+    ]
 
 
 def _read(folder: Path) -> Evaluation:

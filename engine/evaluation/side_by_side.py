@@ -30,29 +30,34 @@ class DifferentCasesError(IsletError):
 
 
 def side_by_side_markdown(
-    evaluations: Sequence[Evaluation], columns: Sequence[str] = COLUMNS
+    evaluations: Sequence[Evaluation],
+    columns: Sequence[str] = COLUMNS,
+    *,
+    names: Sequence[str] | None = None,
 ) -> str:
     """Return one row for each evaluation, figures with their 95 % intervals, as Markdown.
 
     Args:
         evaluations: On the same cases, in any order of these.
         columns: Names of figures.
+        names: What each evaluation is called; None takes the names of their systems.
 
     Raises:
         DifferentCasesError: If they are not on the same cases.
         KeyError: If there is no figure of a name.
     """
+    called = names or [evaluation.system for evaluation in evaluations]
     cases = {row.case_id for row in evaluations[0].rows}
-    for other in evaluations[1:]:
+    for name, other in zip(called, evaluations, strict=True):
         if {row.case_id for row in other.rows} != cases:
-            raise DifferentCasesError(evaluations[0].system, other.system)
+            raise DifferentCasesError(called[0], name)
     lines = [
         f"| system | {' | '.join(columns)} |",
         f"| --- |{' ---: |' * len(columns)}",
     ]
-    for evaluation in evaluations:
+    for name, evaluation in zip(called, evaluations, strict=True):
         cells = [_cell(evaluation.figure(name)) for name in columns]
-        lines.append(f"| {' | '.join((f'`{evaluation.system}`', *cells))} |")
+        lines.append(f"| {' | '.join((f'`{name}`', *cells))} |")
     return "\n".join(lines) + "\n"
 
 

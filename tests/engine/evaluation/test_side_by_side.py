@@ -47,6 +47,21 @@ def test_the_command_prints_the_table_of_two_folders(
     assert "| `b` |" in said
 
 
+def test_reports_of_one_system_are_told_apart_by_their_folders(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = json.dumps(to_json(replace(evaluated(), system="same")))
+    other = json.dumps(to_json(replace(evaluated(), system="other")))
+    folders = [tmp_path / each for each in ("first/report", "second/report", "third")]
+    for folder, content in zip(folders, (text, text, other), strict=True):
+        folder.mkdir(parents=True)
+        (folder / "evaluation.json").write_text(content, encoding="utf-8")
+    assert main(["compare", *map(str, folders)]) == 0
+    said = capsys.readouterr().out
+    for name in ("same (first/report)", "same (second/report)", "other"):
+        assert f"| `{name}` |" in said
+
+
 def test_a_folder_without_an_evaluation_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
