@@ -42,7 +42,7 @@ class _PlannedUNet(nn.Module):
         return self.decode(self.encode(image_BCDHW))
 
     def shared_parameters(self) -> tuple[nn.Parameter, ...]:
-        """Return the parameters of the deepest stage's last block."""
+        """Return the parameters of the deepest encoder stage, all its blocks."""
         return tuple(self.unet.encoder.stages[-1].parameters())
 
 
