@@ -85,6 +85,7 @@ def measure(
         IsletError: If no case could be analysed, or what was asked for cannot be done.
         CancelledError: If `tell` raises it.
     """
+    from engine.archive.registered import original_name
     from engine.data.dataset_check import check_dataset, usable_entries
     from engine.evaluation.compare import abilities_of
     from engine.evaluation.evaluate import evaluate as compare_all
@@ -103,6 +104,7 @@ def measure(
         device=f"{model.device}, {model.precision}",
         device_memory_bytes=_device_memory_bytes(model),
         remarks=(*cases.remarks, *left_out),
+        trained_as=original_name(target.system.name),
     )
 
 
@@ -126,8 +128,10 @@ def _pairs(
         yield pair
     tell("evaluate", 1.0)
     if not num_compared:
+        none = f"None of the {len(entries)} cases could be analysed."
+        said = "The only case could not be analysed." if len(entries) == 1 else none
         raise EvaluationError(
-            f"None of the {len(entries)} cases could be analysed. {left_out[-1]}",
+            f"{said} {left_out[-1]}",
             remedy="Check the data set, or choose another one.",
         )
 

@@ -39,6 +39,8 @@ class Report:
         device_memory_bytes: Largest memory on an accelerator; None where there is none.
         remarks: Finished sentences that belong beside every figure.
         folds: Of a cross-validation, one by one.
+        trained_as: Name of the catalogue's system, where the evaluated one was registered under
+            another; None where it bears its own.
     """
 
     evaluation: Evaluation
@@ -47,6 +49,7 @@ class Report:
     device_memory_bytes: int | None
     remarks: tuple[str, ...]
     folds: tuple[Evaluation, ...] = ()
+    trained_as: str | None = None
 
 
 def write_report(report: Report, folder: Path) -> None:
@@ -112,13 +115,14 @@ def costs_markdown(report: Report) -> str:
             f"| {cost.system} | {cost.num_parameters:,} | {cost.macs / 1e9:.2f} G | {window} "
             f"| {cost.fp32_bytes / 1e6:.2f} | {file} |"
         )
-    for size in sizes_beside(report.evaluation.system):
+    for size in sizes_beside(report.trained_as or report.evaluation.system):
         lines.append(f"| {size.who}; {size.source} | – | – | – | {size.fp32_mb:.2f} | – |")
     return "\n".join(lines) + "\n"
 
 
 def _markdown(report: Report, pictures: Sequence[str]) -> str:
     from engine.evaluation.table import (
+        amount_of_cases,
         cases_markdown,
         confusion_markdown,
         figures_markdown,
@@ -132,7 +136,7 @@ def _markdown(report: Report, pictures: Sequence[str]) -> str:
     memory = report.device_memory_bytes
     used = "" if memory is None else f" Largest memory on the device: {memory / 1e6:.0f} MB."
     parts = [
-        f"# {evaluation.system} on {len(evaluation.rows)} cases",
+        f"# {evaluation.system} on {amount_of_cases(len(evaluation.rows))}",
         f"{_NOTICE} Measured on {report.device}.{used}",
         "\n".join(f"- {remark}" for remark in (*report.remarks, *evaluation.alarms)),
         "## Figures",
@@ -141,7 +145,7 @@ def _markdown(report: Report, pictures: Sequence[str]) -> str:
         "## Folds" if report.folds else "",
         folds_markdown(report.folds) if report.folds else "",
         "## Beside what others published",
-        published_markdown(evaluation),
+        published_markdown(evaluation, report.trained_as),
         "Other data, other splits: no ranking.",
         "## Costs",
         costs_markdown(report),

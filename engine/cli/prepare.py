@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from engine.catalogue import SYSTEMS
 from engine.cli.check_data import problem_table, say_summary
 from engine.cli.console import notes, results
 from engine.cli.progress import with_progress
@@ -40,14 +39,17 @@ def prepare(
 
     What is ready is not prepared again, so an interrupted run goes on where it was.
     """
-    chosen = SYSTEMS.get(system).at(size)
+    from engine.archive.registered import find_system
+
+    chosen = find_system(system).at(size)
     parts = [chosen] if chosen.localiser is None else [chosen.localiser, chosen]
     stores = tuple(_store(data, part, chosen, out) for part in parts)
     job = _Job(data, tuple(parts), stores, workers, skip_broken)
     found, num_prepared = with_progress(job.run, cancelled=_KEPT)
     results.print(_table(found))
     for part, store, num in zip(parts, stores, num_prepared, strict=True):
-        amount = f"{num} of {found.num_cases} cases prepared"
+        cases = "1 case" if found.num_cases == 1 else f"{found.num_cases} cases"
+        amount = f"{num} of {cases} prepared"
         notes.print(f"{part.name}: {amount}; the store is {store}", soft_wrap=True, highlight=False)
 
 

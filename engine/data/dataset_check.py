@@ -91,7 +91,8 @@ class DatasetReport:
         kinds = ", ".join(f"{counts[each]} of subtype {each}" for each in sorted(counts))
         broken = len({problem.case_id for problem in self.fatal})
         kinds = kinds.replace("of subtype no", "without a subtype")
-        return f"{len(cases)} cases: {kinds}; {broken or 'none'} broken."
+        amount = "1 case" if len(cases) == 1 else f"{len(cases)} cases"
+        return f"{amount}: {kinds}; {broken or 'none'} broken."
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
@@ -162,14 +163,16 @@ def usable_entries(report: DatasetReport) -> tuple[Entry, ...]:
 def _of_data_set(listing: Listing, facts: Mapping[str, CaseFacts]) -> Iterator[Problem]:
     rounded = sum(0 < each.off_whole <= LABEL_TOLERANCE for each in facts.values())
     if rounded:
-        text = f"{rounded} label files hold values like 1.0000153; they are rounded."
+        files = "1 label file holds" if rounded == 1 else f"{rounded} label files hold"
+        text = f"{files} values like 1.0000153; they are rounded."
         yield Problem("", "rounded values", text, is_fatal=False)
     if listing.ignored:
         text = f"These labels count as background: {', '.join(listing.ignored)}."
         yield Problem("", "ignored labels", text, is_fatal=False)
     strangers = set(listing.subtypes or {}) - set(facts)
     if strangers:
-        text = f"subtypes.csv names {len(strangers)} cases that the data set does not hold."
+        cases = "1 case" if len(strangers) == 1 else f"{len(strangers)} cases"
+        text = f"subtypes.csv names {cases} that the data set does not hold."
         yield Problem("", "unknown cases", text, is_fatal=False)
 
 
@@ -195,7 +198,9 @@ def _of_image(_entry: Entry, facts: CaseFacts) -> Iterator[tuple[str, str]]:
         yield "unreadable image", facts.image_error
         return
     if facts.num_without_value:
-        yield "voxels without value", f"{facts.num_without_value} voxels are not a number."
+        number = facts.num_without_value
+        voxels = "1 voxel is" if number == 1 else f"{number} voxels are"
+        yield "voxels without value", f"{voxels} not a number."
     if (
         facts.shape != (0, 0, 0)
         and not facts.labels_error

@@ -16,6 +16,7 @@ from engine.evaluation.calibration import Bin, calibration_error
 from engine.evaluation.detection import froc
 from engine.evaluation.evaluate import Evaluation
 from engine.evaluation.figures import case_reliability, subtype_reliability
+from engine.evaluation.table import amount_of_cases
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,7 +71,7 @@ def _dice(evaluation: Evaluation) -> Picture | None:
     for place, values in zip(places, known.values(), strict=True):
         beside = place + generator.uniform(-0.16, 0.16, len(values))
         axes.scatter(beside, values, s=14, color=_BLUE, alpha=0.6, linewidths=0, zorder=3)
-    names = [f"{name}\n{len(values)} cases" for name, values in known.items()]
+    names = [f"{name}\n{amount_of_cases(len(values))}" for name, values in known.items()]
     axes.set_xticks(list(places), names)
     axes.set_xlim(0.4, len(known) + 0.6)
     axes.set_ylim(-0.02, 1.02)

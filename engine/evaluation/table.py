@@ -58,6 +58,11 @@ def cases_csv(evaluation: Evaluation) -> str:
     return text.getvalue()
 
 
+def amount_of_cases(number: int) -> str:
+    """Return e.g. "1 case" or "3 cases"."""
+    return "1 case" if number == 1 else f"{number} cases"
+
+
 def figures_markdown(evaluation: Evaluation) -> str:
     """Return the figures as a Markdown table, with their 95 % intervals."""
     lines = ["| figure | value | 95 % interval | cases |", "| --- | ---: | :---: | ---: |"]
@@ -84,15 +89,20 @@ def folds_markdown(folds: Sequence[Evaluation]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def published_markdown(evaluation: Evaluation) -> str:
-    """Return the system's row beside what others published, as a Markdown table with sources."""
+def published_markdown(evaluation: Evaluation, trained_as: str | None = None) -> str:
+    """Return the system's row beside what others published, as a Markdown table with sources.
+
+    Args:
+        evaluation: Of the system.
+        trained_as: Name of the system whose paper is meant; None takes the evaluation's.
+    """
     header = ("who", "data", *_BESIDE, "source")
     lines = [f"| {' | '.join(header)} |", "| --- | --- |" + " ---: |" * len(_BESIDE) + " --- |"]
     ours = [evaluation.figure(name) for name in _BESIDE]
     cells = [f"{_say(f.value)} ({_interval(f)})" if not isnan(f.value) else "–" for f in ours]
-    data = f"{len(evaluation.rows)} cases of this data set"
+    data = f"{amount_of_cases(len(evaluation.rows))} of this data set"
     lines.append(f"| **{evaluation.system}**, measured | {data} | {' | '.join(cells)} | Islet |")
-    for row in rows_beside(evaluation.system):
+    for row in rows_beside(trained_as or evaluation.system):
         # With the digits its source gives, no more and no fewer.
         cells = [f"{row.figures[name]:g}" if name in row.figures else "–" for name in _BESIDE]
         lines.append(f"| {row.who} | {row.data} | {' | '.join(cells)} | {row.source} |")

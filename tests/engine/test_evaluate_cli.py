@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from engine.archive.registered import register, systems_folder
+from engine.archive.registered import original_name, register, systems_folder
 from engine.archive.run_folder import RunFolder
 from engine.case import Case
 from engine.catalogue.starter import STARTER
@@ -29,7 +29,7 @@ from engine.errors import CancelledError, IsletError
 from engine.finding import Finding, Prediction
 from engine.geometry import from_spacing
 from engine.run import Plan, RunState
-from engine.system import Part
+from engine.system import Part, System
 from engine.volume import LabelMap, Volume
 
 GRID = from_spacing((8, 10, 12), (2.0, 2.0, 2.0))
@@ -80,8 +80,10 @@ def _own_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
 
 
-def a_run(folder: Path, data: Path, *, fold: int | None, weights: bool = True) -> Path:
-    plan = Plan(SYSTEM, data.name, (2.0, 2.0, 2.0), (8, 8, 8), 1, "fp32", 1, fold=fold)
+def a_run(
+    folder: Path, data: Path, *, fold: int | None, weights: bool = True, system: System = SYSTEM
+) -> Path:
+    plan = Plan(system, data.name, (2.0, 2.0, 2.0), (8, 8, 8), 1, "fp32", 1, fold=fold)
     run = RunFolder.create(folder, plan, data=data, args={})
     if fold is None:
         keep_whole(find_entries(data), folder)
@@ -230,6 +232,21 @@ def test_a_registered_system_is_evaluated_on_the_cases_its_run_held_back(
         choose_cases(target, entries, data, fold=1, split=None)
 
 
+@pytest.mark.usefixtures("no_pictures", "predictions")
+def test_a_registered_system_stands_beside_the_paper_of_the_one_it_was_trained_as(
+    data: Path, tmp_path: Path
+) -> None:
+    paper = replace(SYSTEM, name="resenc_multitask")
+    name = registered(a_run(tmp_path / "run", data, fold=2, system=paper))
+    # Also where a training began with a registered system.
+    second = a_run(tmp_path / "second", data, fold=2, system=replace(paper, name=name))
+    assert original_name(register(second).name) == "resenc_multitask"
+    assert main(["evaluate", name, "--data", str(data), "--out", str(tmp_path / "out")]) == 0
+    text = (tmp_path / "out/evaluation.md").read_text()
+    assert "| **mine**, measured |" in text
+    assert "multi-task with its joint head, the paper's own |" in text
+
+
 def test_a_registered_system_without_its_split_is_damaged_or_knows_nothing(
     data: Path, tmp_path: Path
 ) -> None:
@@ -278,6 +295,23 @@ def test_folds_of_a_system_are_those_a_training_would_get(data: Path, tmp_path: 
     with pytest.raises(EvaluationError, match="which fold's validation") as caught:
         choose_cases(target, entries, data, fold=None, split="validation")
     assert caught.value.remedy == "Name it with --fold, from 0 to 4, or give --split all."
+
+
+def test_remarks_speak_of_one_case_as_one(data: Path, tmp_path: Path) -> None:
+    run = a_run(tmp_path / "run", data, fold=2)
+    target, entries = find_target(str(run), None), find_entries(data)
+    (seen, kept) = (
+        next(e for e in entries if (e.case_id in held_back(data, run, 2)) is is_kept)
+        for is_kept in (False, True)
+    )
+    for chosen, split, remark in (
+        ([kept], None, "Fold 2: the only case was held back."),
+        ([seen, kept], None, "Fold 2: 1 case held back of the 2 there are."),
+        ([seen, kept], "all", "1 of the 2 cases was trained on: "),
+        ([seen], "all", "The only case was trained on: "),
+    ):
+        cases = choose_cases(target, chosen, data, fold=None, split=split)
+        assert cases.remarks[0].startswith(remark)
 
 
 def test_a_run_without_weights_is_refused(data: Path, tmp_path: Path) -> None:

@@ -170,6 +170,16 @@ def test_a_whole_data_set_has_no_problem(data: Path) -> None:
     )
 
 
+def test_one_case_is_spoken_of_as_one(data: Path) -> None:
+    report = check_dataset(data)
+    alone = DatasetReport(report.entries[:1], report.facts, (), 0)
+    assert alone.summary == "1 case: 1 of subtype 0; none broken."
+    with (data / "subtypes.csv").open("a") as file:
+        file.write("stranger,0\n")
+    (problem,) = check_dataset(data).problems
+    assert problem.message == "subtypes.csv names 1 case that the data set does not hold."
+
+
 @pytest.mark.parametrize(("damage", "kind", "message"), _BROKEN)
 def test_a_broken_case_is_found_and_the_others_stay_usable(
     data: Path, damage: Callable[[Path], None], kind: str, message: str

@@ -21,6 +21,11 @@ def evaluation(system: str) -> Evaluation:
     return summarise(system, "ab", rows)
 
 
+def test_one_case_is_a_case() -> None:
+    row = evaluation("any").rows[0]
+    assert "| 1 case of this data set |" in published_markdown(summarise("any", "ab", [row]))
+
+
 def test_every_row_has_a_source_and_figures_that_an_evaluation_has() -> None:
     known = {figure.name for figure in evaluation("any").figures}
     for row in PUBLISHED:
