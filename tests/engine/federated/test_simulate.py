@@ -24,6 +24,7 @@ from engine.federated.sites import Site
 from engine.inference.model import load_model
 from engine.progress import OnProgress
 from engine.system import Federation, Part, System
+from engine.training.checkpoint import load_checkpoint
 from tests.engine.training.tiny import TINY, write_balls
 
 _TINY = replace(TINY, heads=(Part("segmentation"),), localiser=None, subtypes=())
@@ -146,3 +147,28 @@ def test_a_site_keeps_no_moving_average() -> None:
     )
     with pytest.raises(ValueError, match="no moving average"):
         LocalTrainer(averaging, (), Path("none"), Part("plain"), 1)
+
+
+def test_a_reconstruction_branch_is_federated_and_left_out_of_what_is_exported(
+    data: Path, tmp_path: Path
+) -> None:
+    heads = (Part("segmentation"), Part("vae", {"latent": 4}))
+    losses = (Part("dice_ce"), Part("vae", {"kl": 0.2, "l2": 0.3}))
+    training = replace(_TINY.training, losses=losses)
+    system = federated(
+        replace(_TINY, heads=heads, training=training),
+        replace(_RULE, rounds=1),
+        "tiny",
+        "Tiny",
+        "none",
+    )
+    simulate(replace(_simulation(data, tmp_path), system=system))
+    common = load_checkpoint(tmp_path / "federation.pt", "tiny")["model"]
+    site = load_checkpoint(tmp_path / "sites" / "a.pt", "tiny")["network"]
+    branch = [name for name in common if "vae" in name]
+    assert branch
+    # The branch of the aggregate is no site's own: it was moved by both.
+    assert any(not torch.equal(common[name], site[name]) for name in branch)
+    exported = load_model(exported_system(system), "cpu", tmp_path / "weights.safetensors")
+    assert exported.system.head_names == ("segmentation",)
+    assert not any("vae" in name for name in exported.network.state_dict())
