@@ -58,7 +58,7 @@ class Provenance:
 
     Args:
         run_id: The run that trained it.
-        system: Name of the system it was trained as.
+        system: Name of the catalogue's system that it was trained as.
         size: Of that system.
         dataset: Name of the data set.
         fold: Held back for validation; None where none was.
@@ -157,6 +157,12 @@ def provenance_of(name: str) -> Provenance | None:
         return told
     except (OSError, ValueError, TypeError):
         return None
+
+
+def original_name(name: str) -> str:
+    """Return the catalogue's name of a system that was registered under another one."""
+    told = provenance_of(name)
+    return name if told is None else told.system
 
 
 def splits_of(name: str) -> Path | None:
@@ -266,7 +272,7 @@ def _provenance(run: TrainingRun, weights: Path) -> dict[str, Any]:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {
         "run_id": run.run_id,
-        "system": run.plan.system.name,
+        "system": original_name(run.plan.system.name),
         "size": run.plan.size,
         "dataset": run.plan.dataset,
         "fold": run.plan.fold,
