@@ -13,8 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from engine.archive.registered import register
 from engine.cli import main
 from engine.data.store import read_store, stored_ids
+from tests.engine.archive.runs_made import finished_run
 from tests.engine.data.tiny_dataset import write_tiny
 
 
@@ -26,6 +28,17 @@ def data(tmp_path: Path) -> Path:
 def _prepare(data: Path, out: Path, *more: str) -> int:
     size = ("--system", "starter", "--size", "toy")
     return main(["prepare", "--data", str(data), *size, "--out", str(out), *more])
+
+
+def test_a_registered_system_is_prepared_for_by_its_name(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    finished_run(tmp_path / "run")
+    register(tmp_path / "run", "mine")
+    where = ("--data", str(data), "--out", str(tmp_path / "store"), "--workers", "1")
+    assert main(["prepare", *where, "--system", "mine"]) == 0
+    assert "mine: 4 of 4 cases prepared" in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_a_whole_data_set_passes(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
