@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from engine.catalogue.starter import LOCALISER
 from engine.errors import IsletError
 from engine.system import Part, System
 
@@ -46,6 +47,13 @@ def with_subtype_head(system: System, kind: str) -> System:
     if kind == STAGED:
         return system if "subtype" in names else _staged(system)
     return system if _JOINT & set(names) else _joint(system)
+
+
+def has_shipped_localiser(system: System) -> bool:
+    """Return whether the localiser that ships with `starter` serves `system` as it is."""
+    localiser = system.localiser
+    # How it was trained does not matter to whoever uses it.
+    return localiser is not None and replace(localiser, training=LOCALISER.training) == LOCALISER
 
 
 def _staged(system: System) -> System:

@@ -132,8 +132,8 @@ def _fitted(order: Order) -> Order:
     if (order.folder / RUN_FILE).exists():
         # Begun before: the memory that is free now must not change what is trained.
         return replace(order, system=read_run(order.folder).plan.system)
-    report = check_dataset(order.data)
-    system = fit_to_data(order.system, fingerprint(report), plans(order)[-1])
+    plan = plans(order)[-1]  # First: it refuses what no data set could help.
+    system = fit_to_data(order.system, fingerprint(check_dataset(order.data)), plan)
     return replace(order, system=system)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from engine.catalogue import SYSTEMS
+from engine.catalogue.starter import STARTER
+from engine.catalogue.variants import has_shipped_localiser
 from engine.data.dataset_check import check_dataset, usable_entries, whole_entries
 from engine.data.datasets import Entry
 from engine.data.prepare_store import default_store, prepare_store, usual_workers
@@ -17,7 +18,7 @@ from engine.data.splits import SplitError, keep_whole, kept_split
 from engine.data.store import StoredCase, read_store
 from engine.errors import IsletError
 from engine.inference.device import choose_device, choose_precision
-from engine.inference.model import load_model, save_model, weights_path
+from engine.inference.model import load_model, save_model
 from engine.networks.build import JOINT_SUBTYPE, STAGED_SUBTYPE, MultitaskNetwork
 from engine.run import Plan
 from engine.system import System
@@ -47,6 +48,17 @@ class StrangeSubtypeError(IsletError):
         super().__init__(
             f"Case {case_id} is of subtype {subtype}; the system tells 0 to {num_subtypes - 1}.",
             remedy="Merge subtypes in subtypes.csv, or choose a system without a subtype head.",
+        )
+
+
+class NoShippedLocaliserError(IsletError):
+    """A system that the localiser that ships does not serve."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No localiser ships with Islet for this system and size.",
+            remedy="Leave --shipped-localiser away: what the system needs is trained on the data "
+            "set.",
         )
 
 
@@ -93,7 +105,10 @@ def plans(order: Order) -> tuple[Plan, ...]:
     Raises:
         DeviceMissingError: If the machine lacks the device.
         SharingError: If more processes are wanted than can share the work.
+        NoShippedLocaliserError: If one is wanted where none fits.
     """
+    if not order.own_localiser and not has_shipped_localiser(order.system):
+        raise NoShippedLocaliserError
     device = choose_device(order.device)
     # The other processes take the cards after the first one's.
     last = (device.index or 0) + order.num_devices
@@ -167,7 +182,7 @@ def train_system(
     for plan in ready:
         here = replace(plan, device=device)
         if plan.system is order.system.localiser and not order.own_localiser:
-            networks.append(_shipped_localiser(plan.system, device))
+            networks.append(_shipped_localiser(device))
             continue
         store = _store(order, plan.system)
         if group.is_first:
@@ -193,19 +208,10 @@ def train_system(
     return weights
 
 
-def _shipped_localiser(localiser: System, device: str) -> MultitaskNetwork:
-    for system in SYSTEMS:
-        if system.localiser is None or not weights_path(system).exists():
-            continue
-        # How it was trained does not matter to whoever uses it.
-        if replace(system.localiser, training=localiser.training) == localiser:
-            shipped = load_model(system, device).localiser
-            assert shipped is not None, "the system has one"
-            return shipped.network
-    raise IsletError(
-        "No localiser ships with Islet for this system and size.",
-        remedy="Leave --shipped-localiser away, and it is trained on the data set.",
-    )
+def _shipped_localiser(device: str) -> MultitaskNetwork:
+    shipped = load_model(STARTER, device).localiser
+    assert shipped is not None, "the starter has one"
+    return shipped.network
 
 
 def _batch_size(order: Order, part: System) -> int:

@@ -25,6 +25,7 @@ from app.panels.training.dry_run_view import DryRunView
 from app.panels.training.pieces import CalmSpinBox, Card, Segments, action_button, drop_down
 from app.tasks.run_request import ALL_CASES, NUM_FOLDS, RunRequest, safe_name
 from engine.archive.run_events import DryRun
+from engine.catalogue.variants import has_shipped_localiser
 from engine.data.dataset_check import DatasetReport
 from engine.errors import IsletError
 from engine.system import System
@@ -80,6 +81,7 @@ class NewRunForm(QScrollArea):
             return None
         fold = self.fold.currentData()
         system = self._systems[self.system.currentData()]
+        is_served = has_shipped_localiser(system.at(self.size_choice.choice))
         head = self.head.choice if _has_classifier(system) else ""
         return RunRequest(
             name=self.name.text().strip(),
@@ -92,7 +94,7 @@ class NewRunForm(QScrollArea):
             num_devices=self.num_devices.value(),
             head=head,
             augment_on=self.augment.currentData(),
-            uses_shipped_localiser=system.localiser is not None and self.shipped.isChecked(),
+            uses_shipped_localiser=is_served and self.shipped.isChecked(),
             skips_broken=self.skip_broken.isChecked(),
         )
 
@@ -324,7 +326,6 @@ class NewRunForm(QScrollArea):
         self.size_choice.offer([(s, s) for s in sizes if s == "full" or s in system.sizes])
         for widget in (self.head_label, self.head):
             widget.setVisible(_has_classifier(system))
-        self.shipped.setVisible(system.localiser is not None)
         self._word_sizes()
         self._on_plan_changed()
 
@@ -341,12 +342,16 @@ class NewRunForm(QScrollArea):
         self.epochs.setSpecialValueText(f"As the system says ({self._system_epochs()})")
 
     def _system_epochs(self) -> int:
-        return self._systems[self.system.currentData()].at(self.size_choice.choice).training.epochs
+        return self._sized().training.epochs
+
+    def _sized(self) -> System:
+        return self._systems[self.system.currentData()].at(self.size_choice.choice)
 
     def _on_plan_changed(self) -> None:
         # What was predicted was predicted for another plan.
         self.dry_run.show_answer(None)
         self.epochs.setSpecialValueText(f"As the system says ({self._system_epochs()})")
+        self.shipped.setVisible(has_shipped_localiser(self._sized()))
         if not self._own_name:
             self._propose_name()
         self._refresh()

@@ -24,7 +24,13 @@ from engine.training.checkpoint import FullDiskError
 from engine.training.conduct import conduct
 from engine.training.dry_run import PlanTooLargeError, dry_run
 from engine.training.follow import Nobody, StepRecord, Wish
-from engine.training.train import SharingError, StrangeSubtypeError, plans, rehearse
+from engine.training.train import (
+    NoShippedLocaliserError,
+    SharingError,
+    StrangeSubtypeError,
+    plans,
+    rehearse,
+)
 from tests.engine.training.tiny import TINY, ball_in_gland, order, write_balls
 
 
@@ -215,6 +221,16 @@ def test_a_training_on_every_case_keeps_their_names(dataset: Path, tmp_path: Pat
     conduct(order(dataset, tmp_path / "run", system, fold=None), {}, resume=False)
     ids = tuple(sorted(entry.case_id for entry in find_entries(dataset)))
     assert read_split(tmp_path / "run/splits.json") == (Fold(ids, ()),)
+
+
+def test_a_localiser_that_does_not_ship_is_missed_before_anything_is_read(tmp_path: Path) -> None:
+    for system in (TINY, replace(TINY, localiser=None)):
+        wanted = order(tmp_path / "nowhere", tmp_path / "run", system, own_localiser=False)
+        with pytest.raises(NoShippedLocaliserError) as caught:
+            conduct(wanted, {}, resume=False)
+        assert caught.value.message == "No localiser ships with Islet for this system and size."
+        assert caught.value.remedy.startswith("Leave --shipped-localiser away")
+        assert not wanted.folder.exists()
 
 
 def test_the_shipped_localiser_may_serve(dataset: Path, tmp_path: Path) -> None:

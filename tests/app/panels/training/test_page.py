@@ -146,6 +146,28 @@ def test_only_sizes_and_heads_that_a_system_has_are_offered(room: Room) -> None:
     assert "8,063,154" in room.form.size_choice.button("full").toolTip()
 
 
+@pytest.mark.parametrize(
+    ("system", "size", "is_offered"),
+    [
+        ("starter", "toy", False),
+        ("starter", "full", True),
+        ("c2fnas", "full", False),
+        ("c2fnas", "small", True),
+    ],
+)
+def test_the_localiser_that_ships_is_offered_where_it_serves(
+    room: Room, tmp_path: Path, system: str, size: str, is_offered: bool
+) -> None:
+    room.form.choose_system(system)
+    room.form.size_choice.button(size).click()
+    assert room.form.shipped.isVisible() == is_offered
+    room.form.shipped.setChecked(True)
+    room.form.choose_data(tmp_path)
+    request = room.form.request
+    assert request is not None
+    assert request.uses_shipped_localiser == is_offered
+
+
 def test_the_check_lists_every_problem_and_offers_to_leave_broken_cases_out(room: Room) -> None:
     assert not room.form.skip_broken.isVisible()
     problems = (Problem("a", "values", "It holds 1.0000153."), Problem("b", "x", "No label map."))
