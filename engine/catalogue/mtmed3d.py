@@ -137,9 +137,17 @@ def _single(name: str, title: str, network: str, head: Part, loss: Part, lr: flo
     return with_sizes(system, toy=_TOY, small=_SMALL)
 
 
+def _boxes_alone(system: System) -> System:
+    """Return a detector without outlines, at every size."""
+    # ours: its own boxes are all there is, and their curve must not stop at 0.5
+    inference = replace(system.inference, box_threshold=0.1)
+    sizes = {name: _boxes_alone(size) for name, size in system.sizes.items()}
+    return replace(system, inference=inference, sizes=sizes)
+
+
 MTMED3D = with_sizes(_MTMED3D, toy=_TOY, small=_SMALL)
 
-RETINANET3D = with_sizes(
+_RETINANET3D = with_sizes(
     replace(
         _MTMED3D,
         name="retinanet3d",
@@ -157,6 +165,8 @@ RETINANET3D = with_sizes(
     toy=replace(_TOY, network={"features": (8, 8, 8, 8), "num_blocks": (1, 1, 1, 1)}),
     small=replace(_SMALL, network={"features": (16, 32, 64, 64), "num_blocks": (1, 1, 1, 1)}),
 )
+
+RETINANET3D = _boxes_alone(_RETINANET3D)
 
 MTMED3D_FAMILY = (
     MTMED3D,
@@ -179,13 +189,15 @@ MTMED3D_FAMILY = (
         _SUBTYPE_LOSS,
         1e-5,
     ),
-    _single(
-        "swin_detection",
-        "Swin transformer: detection",
-        "swin_encoder",
-        _DETECTION,
-        _DETECTION_LOSS,
-        1e-5,
+    _boxes_alone(
+        _single(
+            "swin_detection",
+            "Swin transformer: detection",
+            "swin_encoder",
+            _DETECTION,
+            _DETECTION_LOSS,
+            1e-5,
+        )
     ),
     RETINANET3D,
 )

@@ -53,6 +53,13 @@ def test_every_member_takes_a_step_at_toy_size(system: System) -> None:
     assert all(parameter.grad is not None for parameter in network.heads.parameters())
 
 
+def test_detectors_without_outlines_report_boxes_that_are_less_sure() -> None:
+    for system in MTMED3D_FAMILY:
+        alone = "segmentation" not in system.head_names and "detection" in system.head_names
+        for size in ("toy", "small", "full"):
+            assert system.at(size).inference.box_threshold == (0.1 if alone else 0.5)
+
+
 def test_ablations_exchange_the_neck_and_the_balance_alone() -> None:
     found = {
         system.name: (system.heads[1].params["neck"], system.training.balance.name)
