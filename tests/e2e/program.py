@@ -115,6 +115,9 @@ def end(process: subprocess.Popen[str]) -> None:
         member.kill()
     process.kill()
     process.wait(timeout=60)
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
 
 
 def members(process: subprocess.Popen[str]) -> list[psutil.Process]:
