@@ -36,13 +36,18 @@ def by_hooks(system) -> int:
 
     def count(module, _inputs, output) -> None:
         nonlocal total
-        per_place = module.weight.numel() // (
-            module.weight.shape[1 if isinstance(module, torch.nn.ConvTranspose3d) else 0]
+        per_place = (
+            module.weight.numel()
+            // (module.weight.shape[1 if isinstance(module, torch.nn.ConvTranspose3d) else 0])
         )
-        total += output.numel() * per_place // (
-            module.stride[0] * module.stride[1] * module.stride[2]
-            if isinstance(module, torch.nn.ConvTranspose3d)
-            else 1
+        total += (
+            output.numel()
+            * per_place
+            // (
+                module.stride[0] * module.stride[1] * module.stride[2]
+                if isinstance(module, torch.nn.ConvTranspose3d)
+                else 1
+            )
         )
 
     for module in network.modules():
