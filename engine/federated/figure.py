@@ -60,13 +60,14 @@ def _draw_cells(axes: Any, rows: Sequence[Row]) -> None:
 
 def _draw_losses(axes: Any, records: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     styles = ("-", "--", ":", "-.")
+    sites = list(dict.fromkeys(site for rounds in records.values() for site in rounds[0]["losses"]))
     for number, (title, rounds) in enumerate(records.items()):
-        for place, site in enumerate(rounds[0]["losses"]):
+        for site in rounds[0]["losses"]:
             axes.plot(
                 [record["round"] for record in rounds],
                 [record["losses"][site] for record in rounds],
                 styles[number % len(styles)],
-                color=f"C{place}",
+                color=f"C{sites.index(site)}",
                 lw=1.5,
                 label=f"{title}, {site}",
             )
