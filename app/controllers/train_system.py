@@ -22,7 +22,7 @@ from app.tasks.run_request import train_words
 from app.tasks.run_story import RunStory
 from app.tasks.run_watch import RunWatch
 from app.tasks.task import TaskRunner
-from engine.archive.registered import all_systems, register
+from engine.archive.registered import all_systems, free_name, register
 from engine.archive.run_events import DryRun
 from engine.archive.run_folder import RUN_FILE, read_run_file
 from engine.archive.runs import delete_run, request
@@ -205,7 +205,9 @@ class TrainSystem(QObject):
         if story is None:
             return
         self._tasks.run(
-            lambda: register(story.folder), on_success=self._on_registered, on_failure=self._fail
+            lambda: register(story.folder, free_name(story.folder)),
+            on_success=self._on_registered,
+            on_failure=self._fail,
         )
 
     def open_folder(self) -> None:

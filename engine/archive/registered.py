@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.resources import files
+from itertools import count, islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -196,6 +197,18 @@ def register(run_folder: Path, name: str | None = None) -> System:
     _write(system, run, _folder_of(wanted))
     log.info("Registered a run as a system")
     return system
+
+
+def free_name(run_folder: Path) -> str:
+    """Return a name under which a run can be registered: its own, or its own with a number."""
+    own = run_folder.name if _NAME.fullmatch(run_folder.name) else "trained"
+    taken = {*SYSTEMS.names(), *(path.name for path in _names_in(systems_folder()))}
+    numbered = (f"{own}-{number}" for number in count(2))
+    return next(name for name in (own, *islice(numbered, len(taken) + 1)) if name not in taken)
+
+
+def _names_in(folder: Path) -> tuple[Path, ...]:
+    return tuple(folder.iterdir()) if folder.is_dir() else ()
 
 
 def unregister(name: str) -> None:

@@ -17,6 +17,7 @@ from engine.archive.registered import (
     RegisterError,
     all_systems,
     find_system,
+    free_name,
     is_registered,
     provenance_of,
     register,
@@ -232,3 +233,18 @@ def test_the_engine_loads_a_name_anew_when_its_weights_are_others(tmp_path: Path
     unregister("mine")
     register(tmp_path / "run", "mine")
     assert worker._load("mine", "cpu") is not first
+
+
+@pytest.mark.parametrize(
+    ("run", "name"), [("mine", "mine"), ("islet", "islet-2"), ("ä b", "trained")]
+)
+def test_a_free_name_is_the_run_s_own_where_that_can_be(
+    tmp_path: Path, run: str, name: str
+) -> None:
+    assert free_name(tmp_path / run) == name
+
+
+def test_a_run_registered_twice_gets_the_next_number(tmp_path: Path) -> None:
+    finished_run(tmp_path / "again")
+    names = [register(tmp_path / "again", free_name(tmp_path / "again")).name for _ in range(3)]
+    assert names == ["again", "again-2", "again-3"]
