@@ -25,7 +25,6 @@ from engine.archive.run_folder import SYSTEM_FILE, WEIGHTS_FILE, write_json
 from engine.archive.runs import read_run
 from engine.archive.weights_file import copy_renamed
 from engine.catalogue import SYSTEMS
-from engine.data.splits import FILE_NAME as SPLITS_FILE
 from engine.errors import IsletError
 from engine.registry import UnknownNameError
 from engine.run import TrainingRun
@@ -35,6 +34,8 @@ from engine.system_json import DamagedSystemError, system_from_json, system_to_j
 log = logging.getLogger(__name__)
 
 _PROVENANCE_FILE = "provenance.json"
+# As engine.data.splits calls it, which the window is not to load.
+_SPLITS_FILE = "splits.json"
 # What every file system takes, and no shell or web page changes.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -168,7 +169,7 @@ def original_name(name: str) -> str:
 
 def splits_of(name: str) -> Path | None:
     """Return which cases the registered system `name` trained on; None where nobody knows."""
-    path = _folder_of(name) / SPLITS_FILE
+    path = _folder_of(name) / _SPLITS_FILE
     return path if is_registered(name) and path.is_file() else None
 
 
@@ -265,8 +266,8 @@ def _write(system: System, run: TrainingRun, folder: Path) -> None:
         copy_renamed(run.folder / WEIGHTS_FILE, staging / WEIGHTS_FILE, system.name)
         write_json(staging / SYSTEM_FILE, system_to_json(system))
         write_json(staging / _PROVENANCE_FILE, _provenance(run, staging / WEIGHTS_FILE))
-        if (run.folder / SPLITS_FILE).is_file():
-            shutil.copyfile(run.folder / SPLITS_FILE, staging / SPLITS_FILE)
+        if (run.folder / _SPLITS_FILE).is_file():
+            shutil.copyfile(run.folder / _SPLITS_FILE, staging / _SPLITS_FILE)
         staging.rename(folder)
     except OSError as error:
         raise _unwritable(error) from error

@@ -234,9 +234,15 @@ def _sentence(error: OSError) -> StoreError:
 def _environment_of_workers() -> Iterator[None]:
     before = {name: os.environ.get(name) for name in _OF_WORKERS}
     os.environ.update(_OF_WORKERS)
+    # Blocked in this thread, and so in what it starts: a worker that Ctrl+C ended would be heard
+    # of before Ctrl+C is.
+    masks = hasattr(signal, "pthread_sigmask")
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if masks else set()
     try:
         yield
     finally:
+        if masks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for name, value in before.items():
             if value is None:
                 del os.environ[name]
@@ -245,8 +251,8 @@ def _environment_of_workers() -> Iterator[None]:
 
 
 def _start_worker() -> None:
-    # Ctrl+C reaches the workers too: they end without a word, and the parent says one.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Ctrl+C reaches the workers too: they end with their parent, which says a word.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -29,6 +29,7 @@ from engine.archive.registered import (
 from engine.archive.run_folder import RunFolderError
 from engine.case import Case
 from engine.catalogue import SYSTEMS
+from engine.data.splits import FILE_NAME
 from engine.inference.model import load_model
 from engine.inference.predict import predict
 from engine.registry import UnknownNameError
@@ -248,3 +249,7 @@ def test_a_run_registered_twice_gets_the_next_number(tmp_path: Path) -> None:
     finished_run(tmp_path / "again")
     names = [register(tmp_path / "again", free_name(tmp_path / "again")).name for _ in range(3)]
     assert names == ["again", "again-2", "again-3"]
+
+
+def test_the_split_is_kept_under_the_name_it_is_looked_for() -> None:
+    assert registered._SPLITS_FILE == FILE_NAME

@@ -151,7 +151,7 @@ _BROKEN: list[tuple[Callable[[Path], None], str, str]] = [
     ),
     (_called_unlabelled, "contradiction", "The data set calls the lesion unlabelled, but the case"),
     (_named_twice, "duplicate", "Case b is listed more than once."),
-    (_not_numbers, "voxels without value", "1 voxels are not a number."),
+    (_not_numbers, "voxels without value", "1 voxel is not a number."),
     (_constant, "constant image", "Every voxel of the image is -1000."),
     (_metres, "spacing", "Voxels of 25 x 1.2 x 1 mm are not those of a CT of the abdomen."),
 ]
