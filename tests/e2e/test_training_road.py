@@ -73,7 +73,8 @@ def test_the_smallest_real_size_is_trained_evaluated_registered_and_looks(
     islet.run("train", "islet", *short, "--data", prepared, "--run", run)
     _check_run(run, num_epochs=1)
     # Barely trained it sees lesions everywhere, and takes half a minute for a case.
-    few = _first_cases(prepared, tmp_path / "few", num_cases=2)
+    held_back = json.loads((run / "splits.json").read_text(encoding="utf-8"))[0]["val"]
+    few = _copied(prepared, held_back[:2], tmp_path / "few")
     islet.run("evaluate", run, "--data", few, "--out", report)
     _check_report(report, 2)
 
@@ -105,12 +106,13 @@ def _check_run(run: Path, num_epochs: int) -> None:
     assert all(path.stat().st_size > 1000 for path in details.pictures.values())
 
 
-def _first_cases(dataset: Path, folder: Path, num_cases: int) -> Path:
-    """Copy the first cases of a data set into one of its own."""
+def _copied(dataset: Path, case_ids: list[str], folder: Path) -> Path:
+    """Copy some cases of a data set into one of its own."""
     for kind in ("imagesTr", "labelsTr"):
         (folder / kind).mkdir(parents=True)
-        for path in sorted((dataset / kind).iterdir())[:num_cases]:
-            shutil.copy(path, folder / kind)
+        for case_id in case_ids:
+            for path in (dataset / kind).glob(f"{case_id}*"):
+                shutil.copy(path, folder / kind)
     for name in ("dataset.json", "subtypes.csv"):
         shutil.copy(dataset / name, folder)
     return folder
