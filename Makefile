@@ -4,7 +4,7 @@ export PYTHON TORCH TORCH_INDEX
 export LC_ALL ?= C.UTF-8
 BIN = .venv/bin
 .DEFAULT_GOAL = help
-.PHONY: help run test setup setup-dev check lint pictures sample weights
+.PHONY: help run test setup setup-federated setup-dev check lint pictures sample weights
 
 help: ## Say what there is.
 	@sed -n 's/^\([a-z-]*\):.*## /make \1|/p' Makefile | awk -F'|' '{ printf "%-15s %s\n", $$1, $$2 }'
@@ -17,6 +17,9 @@ test: setup-dev ## Run every test.
 
 setup: ## Only set up: .venv with the islet command.
 	@scripts/setup.sh core
+
+setup-federated: ## Set up with what real federations need, NVIDIA FLARE.
+	@scripts/setup.sh federated
 
 setup-dev: ## Set up for work on Islet itself.
 	@scripts/setup.sh dev

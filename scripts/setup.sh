@@ -1,6 +1,6 @@
 #!/bin/sh
 # Set up .venv with the islet command; what is already there is kept, what broke off is resumed.
-# usage: scripts/setup.sh [core|dev]
+# usage: scripts/setup.sh [core|federated|dev]
 #   PYTHON=python3.12      another Python than python3
 #   TORCH=cpu              the CPU build of torch, a tenth of the size of the CUDA build
 #   TORCH_INDEX=URL        where to find that, if the package registry does not have it;
@@ -35,7 +35,12 @@ state=$(cat pyproject.toml packaging/constraints.txt scripts/setup.sh | "$python
     'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())')
 state="$state $torch $(pwd -P)"
 done_kind=$(sed -n "s|^\([a-z]*\) $state\$|\1|p" "$stamp" 2>/dev/null || true)
-if [ "$done_kind" = dev ] || [ "$done_kind" = "$kind" ]; then
+# Whatever is asked for: dev is everything, federated is core and more.
+case "$kind $done_kind" in
+    "core federated") kind=federated ;;
+    "core dev" | "federated dev") kind=dev ;;
+esac
+if [ "$done_kind" = "$kind" ]; then
     if .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
         exit 0
     fi
@@ -55,8 +60,9 @@ pip_install() {
 }
 case $kind in
     core) what=. ;;
+    federated) what='.[federated]' ;;
     dev) what='.[dev]' ;;
-    *) echo "usage: scripts/setup.sh [core|dev]" >&2; exit 1 ;;
+    *) echo "usage: scripts/setup.sh [core|federated|dev]" >&2; exit 1 ;;
 esac
 echo "Installing Islet into .venv: some gigabytes, some minutes (TORCH=cpu makes it smaller)"
 where=
