@@ -171,6 +171,7 @@ class _Run:
             samples_per_s=self._steps * self._plan.batch_size / max(self._epoch_s, 1e-9),
             memory_bytes=self._memory(),
         )
+        state.history.append(_plain(record))
         state.sums = {}
         self._epoch_s = 0.0
         self._save()
@@ -356,3 +357,10 @@ def _parts(samples: list[Sample], num_parts: int) -> Iterable[list[Sample]]:
     num = min(num_parts, len(samples))
     ends = [len(samples) * part // num for part in range(num + 1)]
     return (samples[first:last] for first, last in pairwise(ends))
+
+
+def _plain(record: EpochRecord) -> dict[str, object]:
+    values = {name: getattr(record, name) for name in EpochRecord.__slots__}
+    return {
+        name: dict(value) if hasattr(value, "keys") else value for name, value in values.items()
+    }

@@ -30,6 +30,7 @@ class State:
     Attributes:
         step: Optimiser steps taken.
         sums: Losses by task, summed over the steps of the current epoch.
+        history: Finished epochs, as plain values.
         elapsed_s: Wall time of training, interruptions left out.
     """
 
@@ -48,6 +49,7 @@ class State:
         self.scaler = scaler
         self.step = 0
         self.sums: dict[str, float] = {}
+        self.history: list[dict[str, Any]] = []
         self.elapsed_s = 0.0
 
     @property
@@ -74,6 +76,7 @@ class State:
             "scaler": self.scaler.state_dict(),
             "step": self.step,
             "sums": self.sums,
+            "history": self.history,
             "elapsed_s": self.elapsed_s,
         }
 
@@ -87,6 +90,7 @@ class State:
         self.scaler.load_state_dict(content["scaler"])
         self.step = int(content["step"])
         self.sums = dict(content["sums"])
+        self.history = list(content["history"])
         self.elapsed_s = float(content["elapsed_s"])
 
 
