@@ -13,7 +13,9 @@ trap 'rm -f "$errors"' EXIT
 
 code=0
 # One process per file: Qt objects of one file never meet those of another.
-.venv/bin/python -X faulthandler -m pytest -n 2 --dist loadfile "$@" 2> >(tee "$errors" >&2) || code=$?
+# No restarts: after one, the last test would be waited for for ever.
+.venv/bin/python -X faulthandler -m pytest -n 2 --dist loadfile \
+    --max-worker-restart 0 "$@" 2> >(tee "$errors" >&2) || code=$?
 # tee may still be writing.
 wait
 if grep -q "Fatal Python error" "$errors"; then

@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -119,12 +120,18 @@ class Question(QObject):
     def __init__(self, parent: QObject | None = None, command: Sequence[str] | None = None) -> None:
         super().__init__(parent)
         self.command = tuple(islet_command() if command is None else command)
-        self._process: QProcess | None = None
+        self._asker: _Asker | None = None
+        # One for all questions, and no closures over it: PySide was seen to crash (about once in
+        # 25 runs) where a process was deleted later and its signals held the last reference.
+        self._process = QProcess(self)
+        self._process.setStandardInputFile(QProcess.nullDevice())
+        self._process.finished.connect(self._on_finished)
+        self._process.errorOccurred.connect(self._on_error)
 
     @property
     def is_busy(self) -> bool:
         """Whether an answer is waited for."""
-        return self._process is not None
+        return self._asker is not None
 
     def ask(
         self,
@@ -141,47 +148,42 @@ class Question(QObject):
             on_failure: Receives what went wrong, in the command's own words where it has any.
         """
         self.drop()
-        process = self._process = QProcess(self)
-        process.setStandardInputFile(QProcess.nullDevice())
-        process.finished.connect(lambda *_: self._on_finished(process, on_success, on_failure))
-        process.errorOccurred.connect(lambda error: self._on_error(process, error, on_failure))
-        process.start(self.command[0], [*self.command[1:], *words])
+        self._asker = _Asker(on_success, on_failure)
+        self._process.start(self.command[0], [*self.command[1:], *words])
 
     def drop(self) -> None:
         """Forget the question, and end its process."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.waitForFinished(_KILL_MS)
-            process.deleteLater()
+        self._asker = None
+        if self._process.state() != QProcess.ProcessState.NotRunning:
+            self._process.kill()
+            self._process.waitForFinished(_KILL_MS)
 
-    def _on_finished(
-        self,
-        process: QProcess,
-        on_success: Callable[[Any], None],
-        on_failure: Callable[[IsletError], None],
-    ) -> None:
-        if process is not self._process:
+    def _on_finished(self) -> None:
+        asker, self._asker = self._asker, None
+        if asker is None:
             return
-        self._process = None
-        process.deleteLater()
+        answer = bytes(self._process.readAllStandardOutput().data())
+        said = bytes(self._process.readAllStandardError().data()).decode(errors="replace")
         try:
-            answer = json.loads(bytes(process.readAllStandardOutput().data()))
+            value = json.loads(answer)
         except ValueError:
-            said = bytes(process.readAllStandardError().data()).decode(errors="replace")
             message, remedy = last_words(said)
-            on_failure(IsletError(message, remedy=remedy) if message else AnswerError())
+            asker.on_failure(IsletError(message, remedy=remedy) if message else AnswerError())
             return
-        on_success(answer)
+        asker.on_success(value)
 
-    def _on_error(
-        self,
-        process: QProcess,
-        error: QProcess.ProcessError,
-        on_failure: Callable[[IsletError], None],
-    ) -> None:
+    def _on_error(self, error: QProcess.ProcessError) -> None:
         # Every other error ends in `finished`.
-        if process is self._process and error == QProcess.ProcessError.FailedToStart:
-            self._process = None
-            process.deleteLater()
-            on_failure(AnswerError())
+        if error != QProcess.ProcessError.FailedToStart:
+            return
+        asker, self._asker = self._asker, None
+        if asker is not None:
+            asker.on_failure(AnswerError())
+
+
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    """Who waits for an answer."""
+
+    on_success: Callable[[Any], None]
+    on_failure: Callable[[IsletError], None]
