@@ -84,7 +84,7 @@ class RunFolder:
         values = {
             "run_id": folder.absolute().name,
             "started": datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
-            **_this_process(),
+            **this_process(),
             "data": str(data.absolute()),
             "state": RunState.RUNNING.value,
             "message": "",
@@ -116,7 +116,7 @@ class RunFolder:
                 remedy="Wait for it, or stop it with 'islet runs stop'.",
             )
         try:
-            write_json(folder / RUN_FILE, {**values, **_this_process()})
+            write_json(folder / RUN_FILE, {**values, **this_process()})
         except OSError as error:
             raise folder_error(error) from error
         return cls(folder)._begin()
@@ -166,10 +166,8 @@ class RunFolder:
             RunDiskFullError: If there is no room; the events before it are kept.
             RunFolderError: If it cannot be written for another reason.
         """
-        told = {"event": event, "time": round(time.time(), 3), **_finite(values)}
-        line = json.dumps(told, allow_nan=False).encode() + b"\n"
         try:
-            _append(self.folder / EVENTS_FILE, line)
+            append_event(self.folder / EVENTS_FILE, event, **values)
         except OSError as error:
             raise folder_error(error) from error
 
@@ -250,6 +248,18 @@ def is_alive(values: Mapping[str, Any]) -> bool:
         return False
 
 
+def append_event(path: Path, event: str, **values: Any) -> None:
+    """Append one event to the file at `path`, whole or not at all; may raise OSError.
+
+    Args:
+        path: Made where it is missing.
+        event: Its kind.
+        values: Plain JSON values; a number that is not finite is written as null.
+    """
+    told = {"event": event, "time": round(time.time(), 3), **_finite(values)}
+    _append(path, json.dumps(told, allow_nan=False).encode() + b"\n")
+
+
 def write_wish(folder: Path, wish: Wish) -> None:
     """Ask the trainer of `folder` to do `wish`; may raise OSError."""
     replace_text(folder / CONTROL_FILE, f"{wish}\n")
@@ -291,7 +301,8 @@ def _refuse_used(folder: Path) -> None:
         )
 
 
-def _this_process() -> dict[str, Any]:
+def this_process() -> dict[str, Any]:
+    """Return what `is_alive` needs to know this process by."""
     process = psutil.Process()
     return {"pid": process.pid, "pid_started": process.create_time()}
 
