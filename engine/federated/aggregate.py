@@ -188,20 +188,20 @@ def aggregated(
 
     Args:
         model: That the round began with.
-        updates: By site.
+        updates: By site; asked for each once.
         weights: By site, as an aggregator gave them.
         shares: By site, summing to 1.
         buffers: Names of the tensors that are not trained.
     """
     sites = sorted(updates)
-    result: dict[str, Tensor] = {}
-    for name, tensor in model.items():
-        if not tensor.is_floating_point():
-            result[name] = updates[sites[0]][name].clone()
-            continue
-        factors = shares if name in buffers else weights
-        moved = tensor.clone()
-        for site in sites:
-            moved += factors[site] * updates[site][name].to(tensor)
-        result[name] = moved
+    result = {name: tensor.clone() for name, tensor in model.items()}
+    # Site by site, so that no more than one update need be in memory at once.
+    for site in sites:
+        update = updates[site]
+        for name, moved in result.items():
+            if moved.is_floating_point():
+                factors = shares if name in buffers else weights
+                moved += factors[site] * update[name].to(moved)
+            elif site == sites[0]:
+                result[name] = update[name].clone()
     return result

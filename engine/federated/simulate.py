@@ -6,10 +6,9 @@ import json
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from math import isfinite, nan
+from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
-from statistics import mean
 from typing import Any
 from zlib import crc32
 
@@ -19,16 +18,10 @@ from torch import Tensor
 from engine.archive.run_folder import replace_text, write_json
 from engine.data.prepare_store import prepare_store
 from engine.data.store import StoredCase, read_store
-from engine.federated.aggregate import AGGREGATORS, Report, Update, aggregated, difference, shares
+from engine.federated.aggregate import Report, Update, difference
 from engine.federated.local import LocalTrainer, Scores, buffers_of, score, tensors_of
-from engine.federated.sharing import (
-    check_fits,
-    decode,
-    dense_bytes,
-    encode,
-    share,
-    share_with_memory,
-)
+from engine.federated.rounds import Contribution, Rounds, overall
+from engine.federated.sharing import encode, share, share_with_memory
 from engine.federated.sites import Site, entries_of, parts_of
 from engine.inference.model import save_model
 from engine.networks.vae import strip_system
@@ -89,11 +82,14 @@ class Result:
         best_round: Whose aggregate validated best, counted from 1; the last one is a candidate.
         scores: Of that model, by site, on the cases held back to judge it.
         records: What every round was like, as JSON values.
+        local_scores: By site, scores at every site of the weights that validated best there
+            after its own training, before they were aggregated. Empty for a site alone.
     """
 
     best_round: int
     scores: Mapping[str, Scores]
     records: tuple[dict[str, Any], ...]
+    local_scores: Mapping[str, Mapping[str, Scores]]
 
 
 def simulate(simulation: Simulation, on_progress: OnProgress = ignore_progress) -> Result:
@@ -111,9 +107,8 @@ def simulate(simulation: Simulation, on_progress: OnProgress = ignore_progress) 
         IsletError: If a site's data cannot be used, or a training cannot go on.
     """
     run = _Run(simulation, on_progress)
-    rounds = simulation.federation.rounds
-    while len(run.state.records) < rounds:
-        run.round(len(run.state.records) + 1)
+    while len(run.rounds.records) < simulation.federation.rounds:
+        run.round(len(run.rounds.records) + 1)
     return run.finish()
 
 
@@ -145,24 +140,6 @@ def exported_system(system: System) -> System:
     return strip_system(replace(system, localiser=None, inference=inference, sizes={}))
 
 
-@dataclass(slots=True)
-class _State:
-    """What goes on from round to round."""
-
-    model: dict[str, Tensor]
-    best: dict[str, Tensor]
-    best_round: int = 0
-    best_score: float = -1.0
-    aggregator: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
-    unsent: dict[str, dict[str, Tensor]] = field(
-        default_factory=lambda: dict[str, dict[str, Tensor]]()
-    )
-    records: list[dict[str, Any]] = field(default_factory=lambda: list[dict[str, Any]]())
-
-    def content(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Member:
     """A site with its cases opened."""
@@ -185,68 +162,53 @@ class _Run:
         self._guests = [_member(simulation, site, on_progress) for site in simulation.guests]
         first = replace(self._members[0].plan, seed=simulation.seed)
         self._network = start(first, torch.device(first.device)).network
-        self._buffers = buffers_of(self._network)
-        rule = simulation.federation.aggregate
-        self._aggregator = AGGREGATORS.get(rule.name)(**rule.params)
+        self.rounds = Rounds(
+            simulation.federation, tensors_of(self._network), buffers_of(self._network)
+        )
+        # What a site carries from round to round beside its checkpoint: what it held back, and the
+        # weights that validated best there after its own training, with how well.
+        self._unsent: dict[str, dict[str, Tensor]] = {}
+        self._own: dict[str, tuple[float, dict[str, Tensor]]] = {}
         self._file = simulation.folder / _STATE_FILE
         if self._file.exists():
             content = load_checkpoint(self._file, simulation.system.name)
-            content.pop("format")
-            self.state = _State(**content)
-            self._aggregator.restore(self.state.aggregator)
-        else:
-            model = tensors_of(self._network)
-            self.state = _State(model, model)
+            self.rounds.restore(content["rounds"])
+            self._unsent, self._own = content["unsent"], content["own"]
 
     def round(self, number: int) -> None:
         """Train, share, aggregate, validate and keep."""
-        state, begun = self.state, time.monotonic()
-        updates: dict[str, Update] = {}
-        reports: list[Report] = []
-        num_bytes: dict[str, dict[str, int]] = {}
+        begun = time.monotonic()
+        contributions: list[Contribution] = []
         for place, member in enumerate(self._members):
             follower = _Steps(self._on_progress, (number - 1) + place / len(self._members), self)
-            trained, loss = member.trainer.train_round(state.model, number, follower)
-            updates[member.name], num_bytes[member.name] = self._sent(
-                member.name, difference(trained, state.model)
-            )
-            reports.append(Report(member.name, member.num_cases, loss))
+            trained, loss = member.trainer.train_round(self.rounds.model, number, follower)
+            report = Report(member.name, member.num_cases, loss)
+            update = self._sent(member.name, difference(trained, self.rounds.model))
+            contributions.append(Contribution(report, update))
+            self._keep_own(member, trained)
         trained_s = time.monotonic() - begun
-        weights = self._aggregator.weights(number, reports)
-        state.model = aggregated(state.model, updates, weights, shares(reports), self._buffers)
-        scores = self._scores(state.model, {each.name: each.validate for each in self._members})
-        self._choose(number, scores)
-        state.aggregator = self._aggregator.state()
-        state.records.append(
-            {
-                "round": number,
-                "losses": {report.site: report.loss for report in reports},
-                "weights": weights,
-                "bytes": num_bytes,
-                "validation": {site: _means(each) for site, each in scores.items()},
-                "best_round": state.best_round,
-                "training_s": trained_s,
-                "elapsed_s": time.monotonic() - begun,
-            }
-        )
-        save_checkpoint(state.content(), self._file)
-        lines = "".join(json.dumps(record) + "\n" for record in state.records)
-        replace_text(self._simulation.folder / RECORDS_FILE, lines)
+        record = self.rounds.take(contributions)
+        validate = {each.name: each.validate for each in self._members}
+        self.rounds.judge(self._scores(self.rounds.model, validate))
+        record |= {"training_s": trained_s, "elapsed_s": time.monotonic() - begun}
+        self._save()
         self._on_progress("rounds", number / self._simulation.federation.rounds)
 
     def finish(self) -> Result:
         """Judge the best model on the test cases, and write it down."""
-        state, simulation = self.state, self._simulation
+        simulation, best_round = self._simulation, self.rounds.best_round
         self._on_progress("judge", 0.0)
-        judges = (*self._members, *self._guests)
-        scores = self._scores(state.best, {each.name: each.test for each in judges})
+        tests = {each.name: each.test for each in (*self._members, *self._guests)}
+        local_scores = {site: self._scores(own, tests) for site, (_, own) in self._own.items()}
+        # Last, since the network then holds what is exported.
+        scores = self._scores(self.rounds.best, tests)
         system, folder = exported_system(simulation.system), simulation.folder
         save_model(system, self._network, None, folder / WEIGHTS_FILE)
         write_json(folder / SYSTEM_FILE, system_to_json(system))
-        result = {"best_round": state.best_round, "scores": scores}
-        write_json(folder / RESULT_FILE, result)
+        found = {"best_round": best_round, "scores": scores, "local_scores": local_scores}
+        write_json(folder / RESULT_FILE, found)
         self._on_progress("judge", 1.0)
-        return Result(state.best_round, scores, tuple(state.records))
+        return Result(best_round, scores, self.rounds.records, local_scores)
 
     @property
     def num_rounds(self) -> int:
@@ -258,19 +220,24 @@ class _Run:
         """Of the whole federation."""
         return len(self._members)
 
-    def _sent(self, site: str, update: Update) -> tuple[Update, dict[str, int]]:
-        """Return what the server reads of a site's update, and how many bytes left the site."""
+    def _sent(self, site: str, update: Update) -> bytes:
+        """Return what leaves a site of its update."""
         fraction = self._simulation.federation.shared_fraction
-        if self._simulation.remembers_unsent:
-            shared, rest = share_with_memory(update, fraction, self.state.unsent.get(site, {}))
-            # A new mapping: an interrupted round must find the old one.
-            self.state.unsent = {**self.state.unsent, site: rest}
-        else:
-            shared = share(update, fraction)
-        content = encode(shared)
-        read = decode(content)
-        check_fits(read, self.state.model)
-        return read, {"sent": len(content), "dense": dense_bytes(update)}
+        if not self._simulation.remembers_unsent:
+            return encode(share(update, fraction))
+        shared, rest = share_with_memory(update, fraction, self._unsent.get(site, {}))
+        self._unsent[site] = rest
+        return encode(shared)
+
+    def _keep_own(self, member: _Member, trained: dict[str, Tensor]) -> None:
+        """Keep what a site trained if it validates there better than what it trained before."""
+        if len(self._members) == 1:
+            return
+        value = overall(self._scores(trained, {member.name: member.validate}))
+        known = self._own.get(member.name)
+        if known is None or value > known[0]:
+            kept = value if isfinite(value) else -1.0
+            self._own[member.name] = (kept, trained)
 
     def _scores(
         self, model: Update, cases: Mapping[str, tuple[StoredCase, ...]]
@@ -280,14 +247,11 @@ class _Run:
         plan = self._members[0].plan
         return {site: score(self._network, plan, those) for site, those in cases.items()}
 
-    def _choose(self, number: int, scores: Mapping[str, Scores]) -> None:
-        """Keep the aggregate if the sites' mean validation is the best so far."""
-        means = [mean(_means(each).values()) for each in scores.values() if each]
-        value = mean(means) if means else nan
-        state = self.state
-        if not isfinite(value) or value > state.best_score:
-            state.best, state.best_round = state.model, number
-            state.best_score = value if isfinite(value) else state.best_score
+    def _save(self) -> None:
+        content = {"rounds": self.rounds.content(), "unsent": self._unsent, "own": self._own}
+        save_checkpoint(content, self._file)
+        lines = "".join(json.dumps(record) + "\n" for record in self.rounds.records)
+        replace_text(self._simulation.folder / RECORDS_FILE, lines)
 
 
 class _Steps(Nobody):
@@ -336,7 +300,3 @@ def _member(simulation: Simulation, site: Site, on_progress: OnProgress) -> _Mem
         read_store(store, parts.validate),
         read_store(store, parts.test),
     )
-
-
-def _means(scores: Scores) -> dict[str, float]:
-    return {name: mean(values) for name, values in scores.items()}

@@ -163,7 +163,7 @@ def test_a_reconstruction_branch_is_federated_and_left_out_of_what_is_exported(
         "none",
     )
     simulate(replace(_simulation(data, tmp_path), system=system))
-    common = load_checkpoint(tmp_path / "federation.pt", "tiny")["model"]
+    common = load_checkpoint(tmp_path / "federation.pt", "tiny")["rounds"]["model"]
     site = load_checkpoint(tmp_path / "sites" / "a.pt", "tiny")["network"]
     branch = [name for name in common if "vae" in name]
     assert branch

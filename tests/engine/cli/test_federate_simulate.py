@@ -38,7 +38,9 @@ def test_a_simulation_ends_with_the_table_of_every_site_alone_and_together(
     assert said.strip() == text.strip()
     rows = json.loads((out / "table.json").read_text(encoding="utf-8"))
     titles = [row["row"] for row in rows]
-    assert titles == ["north alone", "south alone", "Dynamic weight averaging, T = 2, ξ = 2"]
+    dwa = "Dynamic weight averaging, T = 2, ξ = 2"
+    own = [f"{dwa}, best weights of {site}" for site in ("north", "south")]
+    assert titles == ["north alone", "south alone", dwa, *own]
     # Every model is judged at every site, also by cases of a site that took no part.
     assert all(set(row["cells"]) == {"north", "south"} for row in rows)
     assert all(set(row["cells"]["south"]) == {"pancreas"} for row in rows)
