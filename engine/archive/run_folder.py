@@ -256,8 +256,12 @@ def append_event(path: Path, event: str, **values: Any) -> None:
         event: Its kind.
         values: Plain JSON values; a number that is not finite is written as null.
     """
-    told = {"event": event, "time": round(time.time(), 3), **_finite(values)}
-    _append(path, json.dumps(told, allow_nan=False).encode() + b"\n")
+    append_line(path, {"event": event, "time": round(time.time(), 3), **values})
+
+
+def append_line(path: Path, values: Mapping[str, Any]) -> None:
+    """Append one JSON object to the file at `path`, whole or not at all; may raise OSError."""
+    _append(path, json.dumps(_finite(values), allow_nan=False).encode() + b"\n")
 
 
 def write_wish(folder: Path, wish: Wish) -> None:

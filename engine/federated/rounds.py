@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite, nan
 from statistics import mean
 from typing import Any
@@ -14,7 +14,8 @@ from torch import Tensor
 from engine.federated.aggregate import AGGREGATORS, Report, Update, aggregated, shares
 from engine.federated.local import Scores
 from engine.federated.sharing import check_fits, decode, dense_bytes
-from engine.system import Federation
+from engine.networks.vae import strip_system
+from engine.system import Federation, System
 
 Record = dict[str, Any]
 """What a round was like, as JSON values."""
@@ -152,6 +153,12 @@ def overall(scores: Mapping[str, Scores]) -> float:
     """Return the mean over sites of the mean over their structures; NaN where there is nothing."""
     each_site = [mean(means(each).values()) for each in scores.values() if each]
     return mean(each_site) if each_site else nan
+
+
+def exported_system(system: System) -> System:
+    """Return what the common model is used as: without localiser and heads that only train."""
+    inference = replace(system.inference, region_margin_mm=None)
+    return strip_system(replace(system, localiser=None, inference=inference, sizes={}))
 
 
 class _Decoded(Mapping[str, Update]):

@@ -6,33 +6,28 @@ import json
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import torch
 from torch import Tensor
 
 from engine.archive.run_folder import replace_text, write_json
-from engine.data.prepare_store import prepare_store
-from engine.data.store import StoredCase, read_store
+from engine.data.store import StoredCase
 from engine.federated.aggregate import Report, Update, difference
-from engine.federated.local import LocalTrainer, Scores, buffers_of, score, tensors_of
-from engine.federated.rounds import Contribution, Rounds, overall
+from engine.federated.local import Scores, buffers_of, score, tensors_of
+from engine.federated.members import Member, first_network, open_member
+from engine.federated.rounds import Contribution, Rounds, exported_system, overall
 from engine.federated.sharing import encode, share, share_with_memory
-from engine.federated.sites import Site, entries_of, parts_of
+from engine.federated.sites import Site
 from engine.inference.model import save_model
-from engine.networks.vae import strip_system
 from engine.progress import OnProgress, ignore_progress
-from engine.run import Plan
 from engine.system import Federation, System
 from engine.system_json import system_to_json
 from engine.training.checkpoint import load_checkpoint, save_checkpoint
 from engine.training.follow import Nobody, StepRecord
-from engine.training.state import start
-from engine.training.train import Order, plans
 
 log = logging.getLogger(__name__)
 
@@ -112,46 +107,6 @@ def simulate(simulation: Simulation, on_progress: OnProgress = ignore_progress) 
     return run.finish()
 
 
-def federated_plan(system: System, name: str, *, size: str, seed: int, device: str) -> Plan:
-    """Return how one site trains: all rounds as one training, without a moving average.
-
-    Args:
-        system: With its federation.
-        name: Of the site's data.
-        size: Name of the size.
-        seed: Of the site's patches.
-        device: "auto", "cpu" or "cuda:N".
-    """
-    assert system.federation is not None, "it is a federation's"
-    training = replace(
-        system.training,
-        epochs=system.federation.rounds * system.federation.local_epochs,
-        # ours: the common model is an average already
-        average_decay=None,
-    )
-    alone = replace(system, training=training, localiser=None, sizes={})
-    order = Order(alone, Path(name), Path(name), size=size, seed=seed, fold=None, device=device)
-    return plans(order)[-1]
-
-
-def exported_system(system: System) -> System:
-    """Return what the common model is used as: without localiser and heads that only train."""
-    inference = replace(system.inference, region_margin_mm=None)
-    return strip_system(replace(system, localiser=None, inference=inference, sizes={}))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Member:
-    """A site with its cases opened."""
-
-    name: str
-    plan: Plan
-    trainer: LocalTrainer
-    num_cases: int
-    validate: tuple[StoredCase, ...]
-    test: tuple[StoredCase, ...]
-
-
 class _Run:
     """The rounds of one federation."""
 
@@ -160,8 +115,8 @@ class _Run:
         self._on_progress = on_progress
         self._members = [_member(simulation, site, on_progress) for site in simulation.sites]
         self._guests = [_member(simulation, site, on_progress) for site in simulation.guests]
-        first = replace(self._members[0].plan, seed=simulation.seed)
-        self._network = start(first, torch.device(first.device)).network
+        first = first_network(simulation.system, size=simulation.size, seed=simulation.seed)
+        self._network = first.to(torch.device(self._members[0].plan.device))
         self.rounds = Rounds(
             simulation.federation, tensors_of(self._network), buffers_of(self._network)
         )
@@ -229,7 +184,7 @@ class _Run:
         self._unsent[site] = rest
         return encode(shared)
 
-    def _keep_own(self, member: _Member, trained: dict[str, Tensor]) -> None:
+    def _keep_own(self, member: Member, trained: dict[str, Tensor]) -> None:
         """Keep what a site trained if it validates there better than what it trained before."""
         if len(self._members) == 1:
             return
@@ -271,32 +226,14 @@ class _Steps(Nobody):
         self._on_progress("rounds", done / self._run.num_rounds)
 
 
-def _member(simulation: Simulation, site: Site, on_progress: OnProgress) -> _Member:
-    system, federation = simulation.system, simulation.federation
-    entries = entries_of(site, on_progress)
-    parts = parts_of(site, entries)
-    store = simulation.stores / site.name
-    prepare_store(entries, system.preparation, system.structures, store, on_progress=on_progress)
-    plan = federated_plan(
-        system,
-        site.name,
+def _member(simulation: Simulation, site: Site, on_progress: OnProgress) -> Member:
+    return open_member(
+        site,
+        simulation.system,
         size=simulation.size,
-        # Sites must not draw alike, and each the same in every federation.
-        seed=(simulation.seed << 32) + crc32(site.name.encode()),
+        seed=simulation.seed,
         device=simulation.device,
-    )
-    trainer = LocalTrainer(
-        plan,
-        read_store(store, parts.train),
-        simulation.folder / "sites" / f"{site.name}.pt",
-        federation.local_objective,
-        federation.local_epochs,
-    )
-    return _Member(
-        site.name,
-        plan,
-        trainer,
-        len(parts.train),
-        read_store(store, parts.validate),
-        read_store(store, parts.test),
+        store=simulation.stores / site.name,
+        checkpoint=simulation.folder / "sites" / f"{site.name}.pt",
+        on_progress=on_progress,
     )

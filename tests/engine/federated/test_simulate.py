@@ -12,12 +12,12 @@ import torch
 from engine.catalogue.federations import federated
 from engine.errors import CancelledError
 from engine.federated.local import LocalTrainer
+from engine.federated.members import federated_plan
+from engine.federated.rounds import exported_system
 from engine.federated.simulate import (
     RECORDS_FILE,
     Result,
     Simulation,
-    exported_system,
-    federated_plan,
     simulate,
 )
 from engine.federated.sites import Site
