@@ -25,6 +25,8 @@ ORDER_FILE = "order.json"
 RESULT_FILE = "result.json"
 TABLE_FILE = "table.md"
 RUNS_FOLDER = "runs"
+REGROUP = "regroup"
+"""Written into a run's control file: end the job after this round, for another with more sites."""
 FOLDER_VARIABLE = "ISLET_FEDERATION_FOLDER"
 """Names the folder to the processes that work in it."""
 

@@ -14,6 +14,7 @@ Role = Literal["server", "client"]
 ALLOWED = "engine.federated.flare."
 """Beginning of the names of all classes that a job may ask for."""
 
+_GONE_AFTER_S = 35  # ours: three heartbeats; FLARE waits for ten minutes
 _LAUNCHERS = {"server": "ServerLauncher", "client": "SiteLauncher"}
 # Both send logs, which may hold paths and what was in them, to the server.
 _STREAMERS = frozenset({"site_log_streamer", "log_receiver"})
@@ -37,6 +38,8 @@ def make_ready(kit: Path, role: Role, store: Path) -> None:
         for component in resources["components"]
         if component["id"] not in _STREAMERS
     ]
+    for server in resources.get("servers", ()):
+        server["heart_beat_timeout"] = _GONE_AFTER_S
     if "snapshot_persistor" in resources:
         storage = resources["snapshot_persistor"]["args"]["storage"]
         storage["args"]["root_dir"] = str(store.absolute() / "snapshots")
