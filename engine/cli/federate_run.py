@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from engine.archive.federation import (
     RESULT_FILE,
@@ -84,8 +91,9 @@ def run(
     read_coordinator(folder)
     place = folder / RUNS_FOLDER / name
     asked = {"rounds": rounds, "local_epochs": local_epochs, "size": size, "share": share}
-    ((_, whole),) = methods_of(system, [method], asked).items()
-    order = SiteOrder(name, replace(whole, localiser=None, sizes={}), size, seed, memory)
+    ((title, whole),) = methods_of(system, [method], asked).items()
+    alone = replace(whole, title=title, localiser=None, sizes={})
+    order = SiteOrder(name, alone, size, seed, memory)
     terms = Terms(min_sites, grace, round_timeout)
     if dry_run:
         _say(_needs(order, terms), as_json=as_json)
@@ -176,7 +184,7 @@ class _Bars:
         self._bars = Progress(
             TextColumn("{task.description:<24}"),
             BarColumn(),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=notes,

@@ -186,6 +186,7 @@ class RunKeeper:
             "order": self._order.to_json(),
             "about": about,
             "records": list(self._rounds.records[-2:]),
+            "best_round": self._rounds.best_round,
         }
 
     def begin_round(self, number: int, sites: Sequence[str]) -> None:

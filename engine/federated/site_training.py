@@ -8,6 +8,7 @@ happens meanwhile is told in the site's events.
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Mapping
@@ -36,6 +37,8 @@ from engine.inference.memory import is_out_of_memory
 from engine.training.checkpoint import load_checkpoint, save_checkpoint
 from engine.training.follow import Nobody, StepRecord
 
+log = logging.getLogger(__name__)
+
 _TELL_EVERY_S = 0.5  # ours: a smooth curve, and files that stay small
 _OWN_FILE = "best_local.pt"
 
@@ -57,6 +60,16 @@ class OutOfMemoryError(IsletError):
         super().__init__(
             "The site ran out of memory while it trained.",
             remedy="Close other programs there; the round goes on where it was when asked again.",
+        )
+
+
+class FilesError(IsletError):
+    """A site that cannot write its files."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The site cannot write its files.",
+            remedy="Look whether its disk is full; what it had saved is kept.",
         )
 
 
@@ -249,12 +262,14 @@ def main() -> None:
                 assert training is not None, "it begins with begin"
                 answer = _answer(training, asked)
         except IsletError as error:
-            answer = {"message": error.message, "remedy": error.remedy}
+            answer = _refusal(error)
+        except OSError as error:
+            log.warning("A file could not be used: %s", error.strerror)
+            answer = _refusal(FilesError())
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            said = OutOfMemoryError()
-            answer = {"message": said.message, "remedy": said.remedy}
+            answer = _refusal(OutOfMemoryError())
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
@@ -266,6 +281,10 @@ def _answer(training: SiteTraining, asked: Mapping[str, Any]) -> dict[str, Any]:
         return training.own(Path(asked["update"]))
     models = {name: Path(path) for name, path in asked["models"].items()}
     return {"scores": training.judge(models, asked["cases"])}
+
+
+def _refusal(error: IsletError) -> dict[str, Any]:
+    return {"message": error.message, "remedy": error.remedy}
 
 
 if __name__ == "__main__":

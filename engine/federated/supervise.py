@@ -7,6 +7,7 @@ many jobs as it takes: each goes on from the last aggregate, with the sites that
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import tempfile
 import time
@@ -108,7 +109,8 @@ def admin_of(folder: Path) -> Iterator[Admin]:
     require_flare()
     from nvflare.fuel.flare_api.flare_api import new_secure_session
 
-    with _as_os_errors():
+    # FLARE says on the standard output that it connects.
+    with _as_os_errors(), contextlib.redirect_stdout(io.StringIO()):
         try:
             session = new_secure_session(ADMIN, str(folder / "admin"), timeout=_LOGIN_S)
         except _flare_errors() as error:

@@ -38,9 +38,9 @@ _KILLED = {
     "message": "The training process at the site was ended twice in one round.",
     "remedy": "Look whether the site has enough memory; it takes part in the next round again.",
 }
-_FULL = {
-    "message": "The disk of the site is full.",
-    "remedy": "Free some space there; the site takes part in the next round again.",
+_NO_FILES = {
+    "message": "The site cannot read or write its files.",
+    "remedy": "Look whether its disk is full; the site takes part in the next round again.",
 }
 
 
@@ -131,6 +131,8 @@ class SiteExecutor(Executor):
         """End the training process with the job."""
         if event_type in (EventType.END_RUN, EventType.ABORT_TASK):
             self._training.end()
+        if event_type == EventType.END_RUN:
+            self._tell("state", state="online", message="", remedy="")
 
     def execute(
         self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal
@@ -145,13 +147,16 @@ class SiteExecutor(Executor):
         except IsletError as error:
             answer = {"message": error.message, "remedy": error.remedy}
         except OSError:
-            log.exception("The site cannot read or write its files")
-            answer = _FULL
+            # Without the error itself, which names paths.
+            log.warning("The site cannot read or write its files")
+            answer = dict(_NO_FILES)
         if answer is None:
             return make_reply(ReturnCode.TASK_ABORTED)
         if "message" in answer:
             self._tell("missed", round=values["round"], **answer)
             return pack(answer)
+        if values.get("cases") == "test":
+            self._tell("finished", best_round=values["best_round"])
         update = self._place / "update"
         sent = {"update": update.read_bytes()} if answer.pop("has_update", False) else {}
         return pack(answer, sent)
