@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from engine.networks.c2fnas import C2FNAS
 from engine.networks.densenet import DenseNetHead
 from engine.networks.detection import DetectionHead
+from engine.networks.exact_convolution import make_exact
 from engine.networks.heads import SubtypeHead, num_pooled_features
 from engine.networks.joint_head import JointSubtypeHead
 from engine.networks.resenc import PlainUNet, ResEncUNet
@@ -140,12 +141,14 @@ def build(system: System) -> MultitaskNetwork:
         for head in system.heads
         if head.name not in (SEGMENTATION, STAGED_SUBTYPE)
     }
-    return MultitaskNetwork(
+    network = MultitaskNetwork(
         trunk,
         subtype_head(system, trunk.stage_features),
         heads,
         has_segmentation=SEGMENTATION in system.head_names,
     )
+    make_exact(network)
+    return network
 
 
 def joint_heads(system: System) -> tuple[Part, ...]:
