@@ -207,17 +207,24 @@ def tell(folder: Path, event: str, **values: Any) -> None:
 
 
 def claim(folder: Path) -> None:
-    """Say that this process works in `folder`; may raise OSError.
+    """Say that this process works in `folder`.
+
+    What an earlier one left running stays noted, until it is ended.
 
     Raises:
         FederationFolderError: If another one does.
+        RunFolderError: If it cannot be written.
     """
-    if runs(folder) and process_of(folder).get("pid") != this_process()["pid"]:
+    known = process_of(folder)
+    if is_alive(known) and known.get("pid") != this_process()["pid"]:
         raise FederationFolderError(
             "Another process already works in this folder.",
             remedy="Follow that one, or end it with 'islet federate stop'.",
         )
-    write_json(folder / PROCESS_FILE, this_process())
+    try:
+        write_json(folder / PROCESS_FILE, {**known, **this_process()})
+    except OSError as error:
+        raise folder_error(error) from error
 
 
 def process_of(folder: Path) -> dict[str, Any]:

@@ -5,20 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from engine.archive.federation import (
-    FederationFolderError,
-    read_coordinator,
-    read_members,
-    revoked,
-    with_member,
-    write_members,
-)
-from engine.cli.console import notes, results
+from engine.archive.federation import read_coordinator, read_members
+from engine.archive.federation_status import connected_sites
+from engine.cli.console import ERROR_CODE, notes, results
+
+if TYPE_CHECKING:
+    from engine.federated.kits.certificates import Check
 
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 _COORDINATOR = typer.Argument(help="The coordinator's folder.")
@@ -53,7 +50,7 @@ def request(
     as_json: AsJson = False,
 ) -> None:
     """Make a private key that stays here, and request.zip for the coordinator."""
-    from engine.federated.kits.provision import request_membership
+    from engine.federated.kits.membership import request_membership
 
     made = request_membership(folder, federation=federation, name=name, organisation=organisation)
     if as_json:
@@ -72,8 +69,8 @@ def approve(
     as_json: AsJson = False,
 ) -> None:
     """Let a site in: the answer goes back to the hospital."""
-    from engine.federated.kits.provision import approve as approve_site
-    from engine.federated.kits.provision import read_request
+    from engine.federated.kits.membership import approve as approve_site
+    from engine.federated.kits.membership import read_request
 
     asked = read_request(request_file)
     name = str(asked.get("name"))
@@ -96,38 +93,23 @@ def revoke(
     as_json: AsJson = False,
 ) -> None:
     """Let a site take part no more, at once."""
-    from engine.federated.supervise import NoServerError, admin_of
+    from engine.federated.revoke import revoke as revoke_site
 
-    read_coordinator(folder)
-    members = read_members(folder)
-    known = {member.name: member for member in members}.get(site)
-    if known is None:
-        raise FederationFolderError(
-            f"There is no site called '{site}' in this federation.",
-            remedy="'islet federate sites' lists them.",
-        )
-    # First on the disk: no run takes it along any more, whether the server answers or not.
-    write_members(folder, with_member(members, revoked(known)))
-    try:
-        with admin_of(folder) as admin:
-            admin.disable(site)
-        is_out = True
-    except (NoServerError, OSError):
-        is_out = False
+    is_out = revoke_site(folder, site)
     if as_json:
         _write({"site": site, "is_disconnected": is_out})
         return
     if is_out:
         notes.print(f"{site} was disconnected, and is not let in again.")
     else:
-        notes.print(f"{site} takes part in no run any more. The server does not answer now.")
+        notes.print(f"{site} takes part no more; the server, which is off, will not let it in.")
 
 
 def sites(folder: Annotated[Path, _COORDINATOR], as_json: AsJson = False) -> None:
     """List the sites of a federation."""
     read_coordinator(folder)
     members = read_members(folder)
-    connected = _connected(folder)
+    connected = connected_sites(folder)
     if as_json:
         listed = [{**asdict(each), "is_connected": each.name in connected} for each in members]
         _write({"sites": listed})
@@ -147,16 +129,17 @@ def join(
     as_json: AsJson = False,
 ) -> None:
     """Join a federation with the coordinator's answer."""
-    from engine.federated.kits.provision import join as join_federation
-    from engine.federated.privacy import TERMS
+    from engine.federated.kits.membership import join as join_federation
+    from engine.federated.privacy import terms_of_site
 
     joined = join_federation(folder, signed, fingerprint)
+    terms = terms_of_site(joined.share_at_most)
     if as_json:
-        _write({**asdict(joined), "terms": list(TERMS)})
+        _write({**asdict(joined), "terms": list(terms)})
         return
     notes.print(f"{joined.name} joined '{joined.federation}', server {joined.host}.")
-    for term in TERMS:
-        notes.print(f"- {term}", soft_wrap=True)
+    for term in terms:
+        notes.print(f"- {term}", soft_wrap=True, highlight=False)
     notes.print("Begin with 'islet federate start' when you agree.")
 
 
@@ -168,39 +151,31 @@ def check(
     from engine.federated.services import checks
 
     found = checks(folder)
+    fault = next((each.error for each in found if each.error is not None), None)
     if as_json:
         listed = [
             {
                 "what": each.what,
+                "result": _result_of(each),
                 "message": each.error.message if each.error else "",
                 "remedy": each.error.remedy if each.error else "",
             }
             for each in found
         ]
         _write({"checks": listed})
+        if fault is not None:
+            raise typer.Exit(ERROR_CODE)
         return
     for each in found:
-        results.print(f"{'wrong' if each.error else 'right'}  {each.what}", highlight=False)
-    for each in found:
-        if each.error is not None:
-            raise each.error
+        results.print(f"{_result_of(each):8} {each.what}", highlight=False)
+    if fault is not None:
+        raise fault
 
 
-def _connected(folder: Path) -> frozenset[str]:
-    """Return who is connected, as the server's events have it; nobody where it does not run."""
-    from engine.archive.federation import read_lines, runs
-
-    if not runs(folder):
-        return frozenset()
-    found: set[str] = set()
-    for event in read_lines(folder / "events.jsonl"):
-        if event.get("event") == "state":
-            found.clear()
-        elif event.get("event") == "connected":
-            found.add(str(event.get("site")))
-        elif event.get("event") == "disconnected":
-            found.discard(str(event.get("site")))
-    return frozenset(found)
+def _result_of(check: Check) -> str:
+    if not check.was_made:
+        return "not yet"
+    return "wrong" if check.error else "right"
 
 
 def _write(values: dict[str, Any]) -> None:

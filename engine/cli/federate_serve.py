@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,19 +11,16 @@ from typing import Annotated, Any
 import typer
 
 from engine.archive.federation import (
-    ROUNDS_FILE,
-    RUNS_FOLDER,
     FederationFolderError,
-    is_coordinator,
+    claim,
     is_run,
-    is_site,
     read_coordinator,
-    read_lines,
     read_site,
     runs,
     write_site,
 )
-from engine.archive.run_folder import RUN_FILE, write_wish
+from engine.archive.federation_status import status_of
+from engine.archive.run_folder import write_wish
 from engine.cli.console import CANCELLED_CODE, notes, results
 from engine.cli.federate_kits import AsJson
 from engine.errors import IsletError
@@ -61,9 +59,12 @@ def start(
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda:N; remembered.")] = None,
 ) -> None:
     """Take part in a federation until Ctrl+C."""
+    from engine.federated.privacy import terms_of_site
     from engine.federated.services import take_part
 
     site = read_site(folder)
+    # Before anything is changed: another process may be training by these settings.
+    claim(folder)
     if data is not None:
         site = replace(site, data=str(data.absolute()))
     if annotation:
@@ -72,13 +73,10 @@ def start(
         site = replace(site, share_at_most=share_at_most)
     if device is not None:
         site = replace(site, device=device)
-    if not site.data:
-        raise FederationFolderError(
-            "This site has no data set yet.", remedy="Name one with --data FOLDER."
-        )
-    _check_data(Path(site.data))
     write_site(folder, site)
-    _until_interrupted(lambda: take_part(folder, _say))
+    for term in terms_of_site(site.share_at_most):
+        notes.print(f"- {term}", soft_wrap=True, highlight=False)
+    _until_interrupted(lambda: take_part(folder, lambda: _check_data(site.data), _say))
 
 
 def stop(
@@ -90,10 +88,11 @@ def stop(
         was_running = runs(folder)
         write_wish(folder, "stop")
     else:
-        from engine.federated.services import stop as end
+        from engine.federated.processes import end_process
 
-        _known(folder)
-        was_running = end(folder)
+        # Refuses other folders.
+        status_of(folder)
+        was_running = end_process(folder)
     if as_json:
         results.print_json(json.dumps({"was_running": was_running}))
         return
@@ -105,61 +104,29 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Say what runs in a folder."""
-    found: dict[str, Any] = {"is_running": runs(folder)}
-    if is_run(folder):
-        found |= _run_status(folder)
-    else:
-        found |= {"kind": _known(folder), "state": _last_state(folder)}
-        places = sorted((folder / RUNS_FOLDER).glob("*")) if found["kind"] == "coordinator" else []
-        found["runs"] = [_run_status(place) for place in places if is_run(place)]
+    found = status_of(folder)
     if as_json:
         results.print_json(json.dumps(found))
         return
-    for name, value in found.items():
-        if name != "runs":
-            results.print(f"{name.replace('_', ' ')}: {value}", highlight=False)
+    for line in _lines(found):
+        results.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _lines(found: Mapping[str, Any]) -> Iterator[str]:
+    if found["kind"] == "run":
+        yield f"run {found['run']}: {found['state']}, {found['rounds_done']} rounds done"
+    else:
+        yield f"{found.get('name', 'server')}: {found['state']}"
+    if found["message"]:
+        yield f"{found['message']} {found['remedy']}"
+    for each in found.get("sites", ()):
+        state = "connected" if each["is_connected"] else "not connected"
+        yield f"site {each['name']}: {'revoked' if each['is_revoked'] else state}"
     for each in found.get("runs", ()):
-        results.print(f"run {each['run']}: {each['state']}, round {each['rounds_done']}")
-
-
-def _run_status(place: Path) -> dict[str, Any]:
-    try:
-        said = json.loads((place / RUN_FILE).read_bytes())
-    except (OSError, ValueError):
-        said = {}
-    state = str(said.get("state", "queued"))
-    if state == "running" and not runs(place):
-        state = "interrupted"
-    return {
-        "kind": "run",
-        "run": place.name,
-        "state": state,
-        "message": said.get("message", ""),
-        "remedy": said.get("remedy", ""),
-        "rounds_done": len(read_lines(place / ROUNDS_FILE)),
-    }
-
-
-def _last_state(folder: Path) -> str:
-    states = [
-        str(event.get("state"))
-        for event in read_lines(folder / "events.jsonl")
-        if event.get("event") == "state"
-    ]
-    if not runs(folder):
-        return "stopped" if not states or states[-1] != "failed" else "failed"
-    return states[-1] if states else "starting"
-
-
-def _known(folder: Path) -> str:
-    if is_coordinator(folder):
-        return "coordinator"
-    if is_site(folder):
-        return "site"
-    raise FederationFolderError(
-        "This is no folder of a federation.",
-        remedy="Name one made by 'islet federate init' or 'request', or a run in 'runs'.",
-    )
+        yield from _lines(each)
+    for what, event in found.get("last", {}).items():
+        if "round" in event:
+            yield f"{what}: round {event['round']} of run {event['run']}"
 
 
 def _annotation(given: list[str]) -> dict[str, str]:
@@ -175,11 +142,15 @@ def _annotation(given: list[str]) -> dict[str, str]:
     return found
 
 
-def _check_data(data: Path) -> None:
+def _check_data(data: str) -> None:
     from engine.cli.progress import with_progress
     from engine.data.dataset_check import check_dataset, whole_entries
 
-    with_progress(lambda tell: whole_entries(check_dataset(data, tell)))
+    if not data:
+        raise FederationFolderError(
+            "This site has no data set yet.", remedy="Name one with --data FOLDER."
+        )
+    with_progress(lambda tell: whole_entries(check_dataset(Path(data), tell)))
 
 
 def _say(state: str) -> None:

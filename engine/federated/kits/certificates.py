@@ -5,6 +5,7 @@ FLARE itself says nothing: a site with an expired or foreign certificate waits f
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import socket
 import ssl
@@ -13,128 +14,30 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from engine.errors import IsletError
+from engine.federated.kits.faults import (
+    CertificateError,
+    ExpiredError,
+    ForeignError,
+    KeyMismatchError,
+    MissingFileError,
+    NotYetValidError,
+    OpenKeyError,
+    RefusedError,
+    ServerDatesError,
+    UnknownHostError,
+    UnreachableError,
+    WrongNameError,
+    WrongServerError,
+)
 
 _WAIT_S = 5.0
 _OPEN_TO_OTHERS = 0o077
-
-
-class CertificateError(IsletError):
-    """A kit that cannot be used as it is."""
-
-
-class MissingFileError(CertificateError):
-    """A kit lacks a file, or one is damaged."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(
-            f"The {what} of this kit is missing or damaged.",
-            remedy="Join the federation again with the coordinator's answer.",
-        )
-
-
-class ExpiredError(CertificateError):
-    """A certificate is too old."""
-
-    def __init__(self, when: datetime) -> None:
-        super().__init__(
-            f"The certificate expired on {when:%Y-%m-%d}.",
-            remedy="Ask the coordinator to approve this site's request again, and join with the"
-            " answer; if the date is not past, set this computer's clock.",
-        )
-
-
-class NotYetValidError(CertificateError):
-    """A certificate is of the future."""
-
-    def __init__(self, when: datetime) -> None:
-        super().__init__(
-            f"The certificate is valid only from {when:%Y-%m-%d %H:%M} UTC on.",
-            remedy="Set this computer's clock; the certificate was made by one that is ahead.",
-        )
-
-
-class ForeignError(CertificateError):
-    """A certificate of another authority."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The certificate was not signed by the authority of this federation.",
-            remedy="Join again with an answer of this federation's coordinator.",
-        )
-
-
-class WrongNameError(CertificateError):
-    """A certificate of somebody else."""
-
-    def __init__(self, found: str, wanted: str) -> None:
-        super().__init__(
-            f"The certificate is that of '{found}', not of '{wanted}'.",
-            remedy="Use the kit that was made for this site.",
-        )
-
-
-class KeyMismatchError(CertificateError):
-    """A certificate for another key."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The private key does not belong to the certificate.",
-            remedy="Use the key that the request was made with, or make a new request.",
-        )
-
-
-class OpenKeyError(CertificateError):
-    """A private key that others can read."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "Other users of this computer can read the private key.",
-            remedy="Take their permission away with 'chmod 600', and make a new request if they may"
-            " have read it.",
-        )
-
-
-class UnknownHostError(CertificateError):
-    """A server whose name nobody knows."""
-
-    def __init__(self, host: str) -> None:
-        super().__init__(
-            f"The name of the server, {host}, is not known here.",
-            remedy="Check the network, or ask the coordinator for the server's name.",
-        )
-
-
-class UnreachableError(CertificateError):
-    """Nobody answers at the server's port."""
-
-    def __init__(self, host: str, port: int) -> None:
-        super().__init__(
-            f"Nobody answers at port {port} of {host}.",
-            remedy="Ask the coordinator whether the server runs, and the network's administrator"
-            " whether this port is open.",
-        )
-
-
-class WrongServerError(CertificateError):
-    """Who answers is not the server of the federation."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(
-            f"Who answers is not the server of this federation: {why}.",
-            remedy="Do not go on. Ask the coordinator whether the server or its certificate was"
-            " changed.",
-        )
-
-
-class RefusedError(CertificateError):
-    """The server does not want this certificate."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The server does not accept this site's certificate.",
-            remedy="Ask the coordinator whether the site is still a member.",
-        )
+_EXPIRED, _NOT_YET_VALID = 10, 9  # of OpenSSL: X509_V_ERR_CERT_HAS_EXPIRED and _NOT_YET_VALID
+_NO_TLS = "it does not speak TLS"
+_APPROVE_AGAIN = (
+    "Ask the coordinator to approve this site's request again, and join with the answer."
+)
+_BEGIN_AGAIN = "Begin another federation, which the sites join."
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +76,17 @@ class Kit:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at.
+    """One thing that was looked at, or would have been.
 
     Args:
         what: As a reader would say it.
         error: What is wrong; None where nothing is.
+        was_made: False where something before it is wrong, so that it would have misled.
     """
 
     what: str
     error: CertificateError | None = None
+    was_made: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,53 +108,55 @@ class Identity:
 
 def check_kit(kit: Kit) -> tuple[Check, ...]:
     """Look at everything that can be known without a network."""
-    looks: tuple[tuple[str, Callable[[Kit], None]], ...] = (
-        ("files", _check_files),
-        ("permissions of the key", _check_permissions),
-        ("authority", _check_authority),
-        ("dates", _check_dates),
-        ("name", _check_name),
-        ("key", _check_key),
-    )
-    return tuple(_looks(kit, looks))
+    return tuple(_made(_KIT_LOOKS, kit))
 
 
-def check_server(kit: Kit) -> tuple[Check, ...]:
-    """Look whether the server answers, and whether it is the right one."""
-    looks: tuple[tuple[str, Callable[[Kit], None]], ...] = (
-        ("name of the server", _check_host),
-        ("port of the server", _check_port),
-        ("identity of the server", lambda kit: _refuse_none(server_identity(kit))),
-    )
-    return tuple(_looks(kit, looks))
+def check_site(kit: Kit) -> tuple[Check, ...]:
+    """Look at a site's kit; if it is right, look whether the right server answers and agrees."""
+    return tuple(_made((*_KIT_LOOKS, *_SERVER_LOOKS), kit))
 
 
 def server_identity(kit: Kit) -> Identity:
     """Return who the server proves to be in a handshake with this kit's own certificate.
 
     Raises:
-        CertificateError: If it is not reached, or is not the server of the federation.
+        CertificateError: If it is not reached, is not the server of the federation, or does not
+            accept the certificate.
     """
     context = ssl.create_default_context(cafile=str(kit.root))
     context.load_cert_chain(str(kit.certificate), str(kit.key))
-    try:
-        with (
-            socket.create_connection((kit.host, kit.port), timeout=_WAIT_S) as plain,
-            context.wrap_socket(plain, server_hostname=kit.host) as secure,
-        ):
-            content = secure.getpeercert(binary_form=True)
-    except ssl.SSLCertVerificationError as error:
-        raise WrongServerError(_reason(error)) from error
-    except ssl.SSLError as error:
-        if "ALERT" in (error.reason or ""):
-            raise RefusedError from error
-        raise WrongServerError("it does not speak TLS") from error
-    except socket.gaierror as error:
-        raise UnknownHostError(kit.host) from error
-    except OSError as error:
-        raise UnreachableError(kit.host, kit.port) from error
+    # What FLARE speaks; its server greets first, and hangs up on a certificate it does not accept.
+    context.set_alpn_protocols(["h2"])
+    with (
+        _connection_errors(kit),
+        socket.create_connection((kit.host, kit.port), timeout=_WAIT_S) as plain,
+        context.wrap_socket(plain, server_hostname=kit.host) as secure,
+    ):
+        content = secure.getpeercert(binary_form=True)
+        if not secure.recv(1):
+            raise RefusedError
     assert content is not None, "a handshake that succeeded has a certificate"
     return identity_of(content)
+
+
+@contextlib.contextmanager
+def _connection_errors(kit: Kit) -> Iterator[None]:
+    """Say what it means where a connection fails."""
+    try:
+        yield
+    except ssl.SSLCertVerificationError as error:
+        raise _not_trusted(error) from error
+    except ssl.SSLError as error:
+        is_refusal = "ALERT" in (error.reason or "")
+        raise (RefusedError() if is_refusal else WrongServerError(_NO_TLS)) from error
+    except (socket.gaierror, UnicodeError) as error:
+        raise UnknownHostError(kit.host) from error
+    except ConnectionResetError as error:
+        raise RefusedError from error
+    except TimeoutError as error:
+        raise WrongServerError("it does not answer as one") from error
+    except OSError as error:
+        raise UnreachableError(kit.host, kit.port) from error
 
 
 def identity_of(content: bytes) -> Identity:
@@ -285,15 +192,37 @@ def key_fingerprint_of(path: Path) -> str:
     return _grouped(hashlib.sha256(_public_half(path)).hexdigest())
 
 
-def _looks(kit: Kit, looks: tuple[tuple[str, Callable[[Kit], None]], ...]) -> Iterator[Check]:
+def check_host(kit: Kit) -> None:
+    """Look whether the server's name is known.
+
+    Raises:
+        UnknownHostError: If it is not.
+    """
+    try:
+        socket.getaddrinfo(kit.host, kit.port)
+    except (socket.gaierror, UnicodeError) as error:
+        raise UnknownHostError(kit.host) from error
+
+
+def look(what: str, kit: Kit, at: Callable[[Kit], None]) -> Check:
+    """Look at one thing."""
+    try:
+        at(kit)
+    except CertificateError as error:
+        return Check(what, error)
+    return Check(what)
+
+
+_Looks = tuple[tuple[str, Callable[[Kit], None]], ...]
+
+
+def _made(looks: _Looks, kit: Kit) -> Iterator[Check]:
     """Look at one thing after the other; after one that is wrong, the rest would mislead."""
-    for what, look in looks:
-        try:
-            look(kit)
-        except CertificateError as error:
-            yield Check(what, error)
-            return
-        yield Check(what)
+    is_right = True
+    for what, at in looks:
+        check = look(what, kit, at) if is_right else Check(what, was_made=False)
+        is_right = is_right and check.error is None
+        yield check
 
 
 def _check_files(kit: Kit) -> None:
@@ -327,13 +256,14 @@ def _check_authority(kit: Kit) -> None:
 def _check_dates(kit: Kit) -> None:
     from cryptography import x509
 
-    for path in (kit.certificate, kit.root):
+    own = _APPROVE_AGAIN if kit.role == "client" else _BEGIN_AGAIN
+    for path, remedy in ((kit.root, _BEGIN_AGAIN), (kit.certificate, own)):
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
         today = datetime.now(UTC)
         if certificate.not_valid_before_utc > today:
             raise NotYetValidError(certificate.not_valid_before_utc)
         if certificate.not_valid_after_utc < today:
-            raise ExpiredError(certificate.not_valid_after_utc)
+            raise ExpiredError(certificate.not_valid_after_utc, remedy)
 
 
 def _check_name(kit: Kit) -> None:
@@ -356,13 +286,6 @@ def _check_key(kit: Kit) -> None:
         raise KeyMismatchError
 
 
-def _check_host(kit: Kit) -> None:
-    try:
-        socket.getaddrinfo(kit.host, kit.port)
-    except socket.gaierror as error:
-        raise UnknownHostError(kit.host) from error
-
-
 def _check_port(kit: Kit) -> None:
     try:
         socket.create_connection((kit.host, kit.port), timeout=_WAIT_S).close()
@@ -370,8 +293,23 @@ def _check_port(kit: Kit) -> None:
         raise UnreachableError(kit.host, kit.port) from error
 
 
-def _refuse_none(identity: Identity) -> None:
-    assert identity.fingerprint, "a handshake gives an identity or raises"
+def _check_identity(kit: Kit) -> None:
+    assert server_identity(kit).fingerprint, "a handshake gives an identity or raises"
+
+
+_KIT_LOOKS: _Looks = (
+    ("files", _check_files),
+    ("permissions of the key", _check_permissions),
+    ("authority", _check_authority),
+    ("dates", _check_dates),
+    ("name", _check_name),
+    ("key", _check_key),
+)
+_SERVER_LOOKS: _Looks = (
+    ("name of the server", check_host),
+    ("port of the server", _check_port),
+    ("identity of the server", _check_identity),
+)
 
 
 def _public_half(path: Path) -> bytes:
@@ -388,9 +326,12 @@ def _public_half(path: Path) -> bytes:
     return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _reason(error: ssl.SSLCertVerificationError) -> str:
+def _not_trusted(error: ssl.SSLCertVerificationError) -> CertificateError:
     said = (error.verify_message or "its certificate is not valid").rstrip(".")
-    return said[:1].lower() + said[1:]
+    reason = said[:1].lower() + said[1:]
+    if error.verify_code in (_EXPIRED, _NOT_YET_VALID):
+        return ServerDatesError(reason)
+    return WrongServerError(reason)
 
 
 def _grouped(digest: str) -> str:

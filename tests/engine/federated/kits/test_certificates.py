@@ -19,23 +19,27 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from engine.federated.kits.certificates import (
+    Kit,
+    check_kit,
+    check_site,
+    fingerprint_of_file,
+    server_identity,
+)
+from engine.federated.kits.faults import (
     CertificateError,
     ExpiredError,
     ForeignError,
-    Kit,
     MissingFileError,
     NotYetValidError,
     OpenKeyError,
     RefusedError,
+    ServerDatesError,
     UnknownHostError,
     UnreachableError,
     WrongNameError,
     WrongServerError,
-    check_kit,
-    check_server,
-    server_identity,
 )
-from engine.federated.kits.certificates import KeyMismatchError as MismatchError
+from engine.federated.kits.faults import KeyMismatchError as MismatchError
 
 Key = ec.EllipticCurvePrivateKey
 _TODAY = datetime.now(UTC)
@@ -100,7 +104,11 @@ def _kit(folder: Path, authority: Authority, name: str = "north", **dates: timed
 
 
 def _fault(kit: Kit) -> CertificateError | None:
-    return check_kit(kit)[-1].error
+    """Return what is wrong, and see that nothing was looked at after it."""
+    found = check_kit(kit)
+    (place,) = [at for at, each in enumerate(found) if each.error is not None]
+    assert [each.was_made for each in found] == [at <= place for at in range(len(found))]
+    return found[place].error
 
 
 def test_a_good_kit_passes_every_check(tmp_path: Path) -> None:
@@ -181,8 +189,7 @@ def _server(authority: Authority, folder: Path, name: str = "localhost") -> Iter
     context.load_cert_chain(kit.certificate, kit.key)
     context.load_verify_locations(kit.root)
     context.verify_mode = ssl.CERT_REQUIRED
-    # Else a client would learn only with the next message that it was refused.
-    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["h2"])
     with socket.create_server(("localhost", 0)) as listening:
         listening.settimeout(0.1)
         ends = threading.Event()
@@ -192,7 +199,10 @@ def _server(authority: Authority, folder: Path, name: str = "localhost") -> Iter
                 with contextlib.suppress(OSError):
                     plain, _ = listening.accept()
                     plain.settimeout(2)
-                    context.wrap_socket(plain, server_side=True).close()
+                    with context.wrap_socket(plain, server_side=True) as secure:
+                        # As FLARE's does: it greets whom it accepts.
+                        secure.sendall(b"settings")
+                        secure.recv(1)
 
         thread = threading.Thread(target=listen)
         thread.start()
@@ -208,7 +218,7 @@ def test_the_server_proves_who_it_is(tmp_path: Path) -> None:
     kit = _kit(tmp_path / "kit", authority)
     with _server(authority, tmp_path / "server") as port:
         identity = server_identity(replace(kit, port=port))
-        assert [each.error for each in check_server(replace(kit, port=port))] == [None] * 3
+        assert [each.error for each in check_site(replace(kit, port=port))] == [None] * 9
     assert (identity.name, identity.organisation) == ("localhost", "klinik")
     assert len(identity.fingerprint.split(":")) == 32
 
@@ -242,11 +252,13 @@ def test_a_server_that_is_not_there_is_told_from_one_that_nobody_knows(tmp_path:
     kit = _kit(tmp_path / "kit", _authority())
     with socket.create_server(("localhost", 0)) as listening:
         port = listening.getsockname()[1]
-    (*_, last) = check_server(replace(kit, port=port))
-    assert isinstance(last.error, UnreachableError)
-    assert last.error.message == f"Nobody answers at port {port} of localhost."
-    (last,) = check_server(replace(kit, host="no-such-host.invalid"))
-    assert isinstance(last.error, UnknownHostError)
+    (error,) = [each.error for each in check_site(replace(kit, port=port)) if each.error]
+    assert isinstance(error, UnreachableError)
+    assert error.message == f"Nobody answers at port {port} of localhost."
+    elsewhere = replace(kit, host="no-such-host.invalid")
+    (error,) = [each.error for each in check_site(elsewhere) if each.error]
+    assert isinstance(error, UnknownHostError)
+    assert error.message == "The name of the server, no-such-host.invalid, is not known here."
 
 
 def test_something_else_at_the_port_is_no_server(tmp_path: Path) -> None:
