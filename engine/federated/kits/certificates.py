@@ -263,7 +263,7 @@ def _check_dates(kit: Kit) -> None:
         if certificate.not_valid_before_utc > today:
             raise NotYetValidError(certificate.not_valid_before_utc)
         if certificate.not_valid_after_utc < today:
-            raise ExpiredError(certificate.not_valid_after_utc, remedy)
+            raise ExpiredError(certificate.not_valid_after_utc, remedy=remedy)
 
 
 def _check_name(kit: Kit) -> None:

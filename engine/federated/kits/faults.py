@@ -24,7 +24,7 @@ class MissingFileError(CertificateError):
 class ExpiredError(CertificateError):
     """A certificate is too old."""
 
-    def __init__(self, when: datetime, remedy: str) -> None:
+    def __init__(self, when: datetime, *, remedy: str) -> None:
         super().__init__(
             f"The certificate expired on {when:%Y-%m-%d}.",
             remedy=f"{remedy} If the date is not past, set this computer's clock.",

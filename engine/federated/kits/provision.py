@@ -106,9 +106,9 @@ def new_folder(folder: Path) -> Iterator[Path]:
         if place.exists():
             place.rmdir()
         part.rename(place)
-    except BaseException:
+    finally:
+        # Nothing is there where all went well.
         shutil.rmtree(part, ignore_errors=True)
-        raise
 
 
 def write_yaml(path: Path, value: Mapping[str, Any]) -> None:

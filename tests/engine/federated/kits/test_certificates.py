@@ -22,7 +22,6 @@ from engine.federated.kits.certificates import (
     Kit,
     check_kit,
     check_site,
-    fingerprint_of_file,
     server_identity,
 )
 from engine.federated.kits.faults import (
@@ -182,9 +181,11 @@ def test_a_missing_or_damaged_file_is_named(tmp_path: Path, part: str) -> None:
 
 
 @contextlib.contextmanager
-def _server(authority: Authority, folder: Path, name: str = "localhost") -> Iterator[int]:
+def _server(
+    authority: Authority, folder: Path, name: str = "localhost", **dates: timedelta
+) -> Iterator[int]:
     """Yield the port of a server that asks for certificates of `authority`."""
-    kit = _kit(folder, authority, name)
+    kit = _kit(folder, authority, name, **dates)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(kit.certificate, kit.key)
     context.load_verify_locations(kit.root)
@@ -246,6 +247,63 @@ def test_a_server_that_does_not_want_the_site_says_so(tmp_path: Path) -> None:
         pytest.raises(RefusedError, match="does not accept this site's certificate"),
     ):
         server_identity(replace(kit, port=port))
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "why"),
+    [
+        (timedelta(days=-9), timedelta(days=-2), "certificate has expired"),
+        (timedelta(days=2), timedelta(days=9), "certificate is not yet valid"),
+    ],
+)
+def test_dates_of_the_server_speak_of_the_clock(
+    tmp_path: Path, begins: timedelta, ends: timedelta, why: str
+) -> None:
+    authority = _authority()
+    kit = _kit(tmp_path / "kit", authority)
+    with (
+        _server(authority, tmp_path / "server", begins=begins, ends=ends) as port,
+        pytest.raises(ServerDatesError) as caught,
+    ):
+        server_identity(replace(kit, port=port))
+    assert caught.value.message == f"The server's certificate cannot be used today: {why}."
+    assert caught.value.remedy.startswith("Set this computer's clock")
+
+
+def test_a_certificate_that_is_expired_for_the_server_only_is_refused(tmp_path: Path) -> None:
+    """The server's clock is ahead; it hangs up only after the handshake."""
+    authority = _authority()
+    kit = _kit(tmp_path / "kit", authority, begins=timedelta(days=-9), ends=timedelta(days=-2))
+    with (
+        _server(authority, tmp_path / "server") as port,
+        pytest.raises(RefusedError) as caught,
+    ):
+        server_identity(replace(kit, port=port))
+    assert "whether the clock of the server is right" in caught.value.remedy
+
+
+def test_an_authority_that_expired_needs_another_federation(tmp_path: Path) -> None:
+    kit = _kit(tmp_path / "kit", _authority())
+    own = ec.generate_private_key(ec.SECP256R1())
+    old = _signed("trial", own, "trial", own, timedelta(days=-9), timedelta(days=-1))
+    site_key = ec.generate_private_key(ec.SECP256R1())
+    kit.root.write_bytes(old.public_bytes(Encoding.PEM))
+    kit.certificate.write_bytes(_signed("north", site_key, "trial", own).public_bytes(Encoding.PEM))
+    error = _fault(kit)
+    assert isinstance(error, ExpiredError)
+    assert error.remedy.startswith("Begin another federation")
+
+
+def test_a_port_where_nobody_says_anything_is_no_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.federated.kits.certificates._WAIT_S", 0.2)
+    kit = _kit(tmp_path / "kit", _authority())
+    with (
+        socket.create_server(("localhost", 0)) as listening,
+        pytest.raises(WrongServerError, match="it does not answer as one"),
+    ):
+        server_identity(replace(kit, port=listening.getsockname()[1]))
 
 
 def test_a_server_that_is_not_there_is_told_from_one_that_nobody_knows(tmp_path: Path) -> None:
