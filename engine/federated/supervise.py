@@ -11,7 +11,7 @@ import io
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -229,27 +229,25 @@ class _Supervisor:
                 job_id = admin.submit(write_job(job, Path(made)))
             self._tell("job", job_id=job_id, sites=list(sites), round=self._num_rounds() + 1)
             try:
-                return self._follow(admin, job_id, tail)
-            except CancelledError:
+                return self._follow(admin, job_id, sites, tail)
+            finally:
+                # One that is over does not mind; FLARE would wait for sites that are gone.
                 with contextlib.suppress(OSError):
                     admin.abort(job_id)
-                raise
 
-    def _follow(self, admin: Admin, job_id: str, tail: EventTail) -> str:
-        while True:
+    def _follow(self, admin: Admin, job_id: str, sites: Sequence[str], tail: EventTail) -> str:
+        """Return why a job has ended, or must."""
+        left = set(sites)
+        while not self._is_finished():
             self._look()
-            if self._is_finished():
-                # FLARE would wait for sites that are gone before it calls the job finished.
-                with contextlib.suppress(OSError):
-                    admin.abort(job_id)
-                return ""
             for event in tail.read():
                 if event["event"] == "state" and event.get("state") == "online":
                     self._tell("alarm", text="The server was restarted; the run goes on.")
                     return "the server was restarted."
-                if event["event"] == "connected":
-                    self._tell("returned", site=event.get("site"))
-                    replace_text(self._run.place / CONTROL_FILE, f"{REGROUP}\n")
+                left -= self._gone(event)
+            if len(left) < self._terms.min_sites:
+                self._tell("alarm", text="Too few sites are left; the others are waited for.")
+                return "too few sites were left."
             try:
                 if admin.is_over(job_id):
                     return "the job ended early."
@@ -257,6 +255,17 @@ class _Supervisor:
                 self._tell("alarm", text="The server does not answer; it is waited for.")
                 return "the server went away."
             time.sleep(_LOOK_EVERY_S)
+        return ""
+
+    def _gone(self, event: Mapping[str, Any]) -> set[str]:
+        """Return the site that an event of the server says is out of the job."""
+        site = str(event.get("site"))
+        if event["event"] == "connected":
+            # FLARE lets nobody back into a running job.
+            self._tell("returned", site=site)
+            replace_text(self._run.place / CONTROL_FILE, f"{REGROUP}\n")
+            return {site}
+        return {site} if event["event"] == "disconnected" else set()
 
     @contextlib.contextmanager
     def _logged_in(self) -> Iterator[Admin]:
