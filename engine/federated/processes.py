@@ -126,7 +126,7 @@ class _Follower:
     def _once(self) -> bool:
         """Return whether the process ended by itself, but had been up for a while."""
         ear = self._service.listen()
-        process, lines = self._start()
+        process, lines, listener = self._start()
         begun = time.monotonic()
         try:
             self._follow(process, ear, lines)
@@ -136,6 +136,8 @@ class _Follower:
                 self._say("stopping")
         finally:
             end_group(process)
+            listener.join(_PATIENCE_S)
+            write_json(self._service.folder / PROCESS_FILE, this_process())
         if self._asked:
             return False
         known = self._service.diagnose()
@@ -145,7 +147,7 @@ class _Follower:
             raise DidNotStartError(self._service.what)
         raise EndedError(self._service.what)
 
-    def _start(self) -> tuple[subprocess.Popen[str], queue.Queue[str]]:
+    def _start(self) -> tuple[subprocess.Popen[str], queue.Queue[str], threading.Thread]:
         service = self._service
         self._say("starting")
         process = subprocess.Popen(
@@ -163,16 +165,17 @@ class _Follower:
         group = {"group": process.pid, "group_started": psutil.Process(process.pid).create_time()}
         write_json(service.folder / PROCESS_FILE, {**this_process(), **group})
         lines: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._listen, args=(process, lines), daemon=True).start()
-        return process, lines
+        listener = threading.Thread(target=self._listen, args=(process, lines), daemon=True)
+        listener.start()
+        return process, lines, listener
 
     def _listen(self, process: subprocess.Popen[str], lines: queue.Queue[str]) -> None:
         assert process.stdout is not None, "it is a pipe"
         path = self._service.folder / LOG_FILE
         if path.exists() and path.stat().st_size > _LARGEST_LOG:
             path.replace(path.with_stem(f"{path.stem}-before"))
-        with path.open("a", encoding="utf-8") as log_file:
-            for line in process.stdout:
+        with process.stdout as said, path.open("a", encoding="utf-8") as log_file:
+            for line in said:
                 try:
                     log_file.write(line)
                     log_file.flush()
@@ -204,12 +207,12 @@ class _Follower:
 
 def end_group(process: subprocess.Popen[str]) -> None:
     """End a process and all that it started: asked first, then at once."""
+    until = time.monotonic() + _PATIENCE_S
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_PATIENCE_S)
         # What it started may need a moment more.
-        until = time.monotonic() + _PATIENCE_S
         while _is_group_alive(process.pid) and time.monotonic() < until:
             time.sleep(_LOOK_EVERY_S)
         os.killpg(process.pid, signal.SIGKILL)
@@ -229,6 +232,8 @@ def end_leftovers(folder: Path) -> bool:
         os.killpg(group, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         return False
+    # Else it would be found again while the system has not buried it.
+    write_json(folder / PROCESS_FILE, {n: v for n, v in known.items() if not n.startswith("group")})
     return True
 
 
