@@ -246,12 +246,13 @@ def end_process(folder: Path) -> bool:
     known = process_of(folder)
     was_there = is_alive(known)
     if was_there:
-        process = psutil.Process(known["pid"])
-        process.terminate()
-        try:
-            process.wait(_PATIENCE_S * 3)
-        except psutil.TimeoutExpired:
-            process.kill()
+        os.kill(known["pid"], signal.SIGTERM)
+        until = time.monotonic() + 3 * _PATIENCE_S
+        # One that has ended is not alive, even if whoever started it does not hear of it.
+        while is_alive(known) and time.monotonic() < until:
+            time.sleep(_LOOK_EVERY_S)
+        if is_alive(known):
+            os.kill(known["pid"], signal.SIGKILL)
     return end_leftovers(folder) or was_there
 
 

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -228,8 +227,6 @@ def test_a_second_process_is_refused_and_a_first_one_ended(
     assert "islet federate stop" in caught.value.remedy
     left = psutil.Process(follower.pid).children(recursive=True)
     assert len(left) == 2
-    # Who started it reaps it, as a shell does.
-    threading.Thread(target=follower.wait).start()
     assert end_process(tmp_path)
     assert _gone(left)
     assert not runs(tmp_path)
