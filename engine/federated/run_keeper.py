@@ -18,6 +18,7 @@ from engine.archive.federation import (
     ROUNDS_FILE,
     TABLE_FILE,
     FederationFolderError,
+    read_members,
     tell,
 )
 from engine.archive.run_folder import (
@@ -40,6 +41,10 @@ from engine.system_json import system_to_json
 from engine.training.checkpoint import load_checkpoint, save_checkpoint
 
 _STATE_FILE = "federation.pt"
+_REVOKED = {
+    "message": "The site was revoked; its answer is not used.",
+    "remedy": "The run goes on with the others.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,15 @@ def read_order(folder: Path) -> tuple[SiteOrder, Terms]:
             "There is no run of a federation in this folder, or it is damaged.",
             remedy="Name a folder below 'runs' of the coordinator's folder.",
         ) from error
+
+
+def revoked_sites(folder: Path) -> frozenset[str]:
+    """Return the sites that the coordinator of `folder` sent away.
+
+    Raises:
+        FederationFolderError: If the list of sites is damaged.
+    """
+    return frozenset(member.name for member in read_members(folder) if member.revoked)
 
 
 class RunKeeper:
@@ -290,7 +304,12 @@ class RunKeeper:
         """Return the usable answers, and why the others are not."""
         good: dict[str, Answer] = {}
         missing: dict[str, dict[str, str]] = {}
+        # FLARE keeps whoever was in a job in it to its end.
+        sent_away = revoked_sites(self._folder.parents[1])
         for site, answer in answers.items():
+            if site in sent_away:
+                missing[site] = dict(_REVOKED)
+                continue
             if answer.is_refusal:
                 missing[site] = {
                     "message": str(answer.values["message"]),

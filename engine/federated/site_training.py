@@ -137,12 +137,24 @@ class SiteTraining:
         }
 
     def own(self, update: Path) -> dict[str, Any]:
-        """Write the weights that validated best here after training, which the table asks for."""
+        """Write the weights that validated best here after training, which the table asks for.
+
+        They are all of the weights: a site that has set a limit does not give them away.
+        """
         path = self._run / _OWN_FILE
-        if not path.exists():
+        if self._site.share_at_most < 1 or not path.exists():
             return {"is_there": False}
         content = load_checkpoint(path, self._order.system.name)
-        update.write_bytes(encode(content["model"]))
+        encoded = encode(content["model"])
+        update.write_bytes(encoded)
+        tell(
+            self._folder,
+            "sent_own",
+            run=self._order.run,
+            round=content["round"],
+            bytes=len(encoded),
+            tensors=len(content["model"]),
+        )
         return {"is_there": True}
 
     def _opened(self) -> Member:

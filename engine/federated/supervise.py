@@ -33,7 +33,7 @@ from engine.archive.run_folder import CONTROL_FILE, RUN_FILE, replace_text, writ
 from engine.errors import CancelledError, IsletError
 from engine.federated.flare.job import Job, write_job
 from engine.federated.kits.provision import ADMIN, require_flare
-from engine.federated.run_keeper import read_order
+from engine.federated.run_keeper import read_order, revoked_sites
 
 if TYPE_CHECKING:
     from nvflare.fuel.flare_api.flare_api import Session
@@ -245,6 +245,10 @@ class _Supervisor:
                     self._tell("alarm", text="The server was restarted; the run goes on.")
                     return "the server was restarted."
                 left -= self._gone(event)
+            if sent_away := sorted(revoked_sites(self._run.folder) & set(sites)):
+                text = f"Revoked: {', '.join(sent_away)}. The run goes on with the others."
+                self._tell("alarm", text=text)
+                return "a site was revoked."
             if len(left) < self._terms.min_sites:
                 self._tell("alarm", text="Too few sites are left; the others are waited for.")
                 return "too few sites were left."
@@ -285,9 +289,8 @@ class _Supervisor:
         until = time.monotonic() + self._run.wait_s
         while True:
             self._look()
-            welcome = {
-                member.name for member in read_members(self._run.folder) if not member.revoked
-            }
+            members = {member.name for member in read_members(self._run.folder)}
+            welcome = members - revoked_sites(self._run.folder)
             try:
                 there = tuple(site for site in admin.connected() if site in welcome)
             except OSError as error:
