@@ -46,12 +46,18 @@ FACTS = frozenset(
         "case", "analysable", "idle", "job", "labels", "findings", "selected", "undo", "redo",
         "data_named", "run_asked", "run_chosen", "run_running", "run_resumable",
         "run_stoppable", "run_deletable", "run_trained",
+        "federation_chosen", "federation_startable", "federation_running", "federation_joinable",
+        "federation_coordinated", "federation_serving", "federation_run_running",
+        "federation_run_resumable", "federation_run_trained", "federation_idle",
     }
 )  # fmt: skip
 """What an action may need: a case is open, it may be analysed, no job or a job runs, …
 
 Those of training: a data set is named, the form is complete, one run is chosen and it runs, may
 go on, may be stopped, may be deleted, has weights.
+
+Those of federations: a folder is chosen, may start, runs, may join; is the coordinator's, whose
+server runs; its run goes on, may be resumed, has weights; nothing runs in it.
 """
 
 _CASE = frozenset({"case"})
@@ -155,6 +161,10 @@ ACTIONS: tuple[Action, ...] = (
         hint="Train systems and follow their runs",
     ),
     Action(
+        "page.federation", "Federation", "Ctrl+E", "hospital-building", menu="View",
+        checkable=True, hint="Train together with other hospitals",
+    ),
+    Action(
         "case.analyse", "Find lesions", "Ctrl+Return Ctrl+Enter", "radar",
         frozenset({"case", "analysable", "idle"}), "Findings",
     ),
@@ -200,6 +210,38 @@ ACTIONS: tuple[Action, ...] = (
            needs=frozenset({"run_chosen"}), menu="Training"),
     Action("run.delete", "Delete run…", icon="trash-can-outline",
            needs=frozenset({"run_deletable"}), menu="Training"),
+    Action("federation.request", "Join a federation…", icon="account-plus-outline",
+           menu="Federation", hint="Make a key and a request for the coordinator"),
+    Action("federation.join", "Use the coordinator's answer…", icon="key-outline",
+           needs=frozenset({"federation_joinable"}), menu="Federation"),
+    Action("federation.coordinate", "Coordinate a federation…", icon="server-network",
+           menu="Federation", hint="Make an authority and a server on this computer"),
+    Action("federation.simulate", "Simulate a federation…", icon="flask-outline",
+           menu="Federation", hint="Train sites of phantoms, or your own, on this computer"),
+    Action("federation.open", "Open a federation's folder…", icon="folder-open-outline",
+           menu="Federation", ends_group=True),
+    Action("federation.start", "Start", icon="play",
+           needs=frozenset({"federation_startable"}), menu="Federation",
+           hint="Start this server, or take part as this site"),
+    Action("federation.stop", "Stop", icon="stop", needs=frozenset({"federation_running"}),
+           menu="Federation", hint="End what runs in this folder; nothing is lost",
+           ends_group=True),
+    Action("federation.approve", "Approve a request…", icon="account-check-outline",
+           needs=frozenset({"federation_coordinated"}), menu="Federation"),
+    Action("federation.revoke", "Revoke a site…", icon="account-cancel-outline",
+           needs=frozenset({"federation_coordinated"}), menu="Federation", ends_group=True),
+    Action("federation.run", "New federated run…", icon="plus",
+           needs=frozenset({"federation_serving"}), menu="Federation"),
+    Action("federation.stop_run", "Stop run", icon="stop",
+           needs=frozenset({"federation_run_running"}), menu="Federation"),
+    Action("federation.resume", "Resume run", icon="play",
+           needs=frozenset({"federation_run_resumable"}), menu="Federation",
+           hint="Go on from the last round that was aggregated"),
+    Action("federation.register", "Use common model in viewer", icon="eye-plus-outline",
+           needs=frozenset({"federation_run_trained"}), menu="Federation", ends_group=True),
+    Action("federation.forget", "Take off the list", icon="close",
+           needs=frozenset({"federation_chosen", "federation_idle"}), menu="Federation",
+           hint="The folder stays where it is"),
     Action("help.keys", "Keys and mouse", "F1", "keyboard-outline", menu="Help"),
     Action("help.log", "Open log folder", menu="Help", ends_group=True),
     Action("help.about", "About Islet", menu="Help"),
@@ -211,7 +253,7 @@ TOOLBAR: tuple[str, ...] = (
 )  # fmt: skip
 """Actions of the toolbar in their order; an empty name is a gap."""
 
-PAGES: tuple[str, ...] = ("page.reading", "page.training")
+PAGES: tuple[str, ...] = ("page.reading", "page.training", "page.federation")
 """Actions that change the whole window, at the far end of the toolbar."""
 
 

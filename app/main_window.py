@@ -32,6 +32,7 @@ from app import theme
 from app.actions import PAGES, TOOLBAR, ActionSet
 from app.panels import parts
 from app.panels.banner import Banner
+from app.panels.federation.page import FederationPage
 from app.panels.findings import FindingsPanel
 from app.panels.jobs import JobsBar
 from app.panels.layers import LayersPanel
@@ -72,6 +73,7 @@ class MainWindow(QMainWindow):
         self.systems = SystemsPanel(systems)
         self.series = SeriesPanel()
         self.training = TrainingPage(systems, self.actions_by_id)
+        self.federation = FederationPage(self.actions_by_id)
         self.jobs = JobsBar()
         self.banner = Banner()
         self.setWindowTitle("Islet – research use only")
@@ -91,6 +93,7 @@ class MainWindow(QMainWindow):
         self._pages = QStackedWidget()
         self._pages.addWidget(self._centre())
         self._pages.addWidget(self.training)
+        self._pages.addWidget(self.federation)
         self.setCentralWidget(self._pages)
         status = self.statusBar()
         status.setSizeGripEnabled(False)
@@ -185,6 +188,7 @@ class MainWindow(QMainWindow):
         self.systems.system_requested.connect(self._session.choose_system)
         self.jobs.cancel_requested.connect(lambda: ask("job.cancel"))
         self.training.facts_changed.connect(self.refresh_facts)
+        self.federation.facts_changed.connect(self.refresh_facts)
 
     def _decide(self, finding_id: str, action_id: str) -> None:
         if self._session.selected is None or self._session.selected.finding_id != finding_id:
@@ -258,7 +262,8 @@ class MainWindow(QMainWindow):
         }
         holds = frozenset(name for name, is_true in facts.items() if is_true)
         # What cannot be seen has no keys: each page knows only its own commands.
-        shown = self.training.facts if self.is_training_shown else holds
+        pages = {self.training: self.training.facts, self.federation: self.federation.facts}
+        shown = pages.get(self._pages.currentWidget(), holds)
         self.actions_by_id.set_facts(shown | (holds & {"job"}))
         tooltip = reason or "Look for lesions in the open case (Ctrl+Return)"
         self.actions_by_id["case.analyse"].setToolTip(tooltip)
@@ -279,6 +284,16 @@ class MainWindow(QMainWindow):
         """Whether the training page is shown, in place of the panes."""
         return self._pages.currentWidget() is self.training
 
+    @property
+    def is_reading_shown(self) -> bool:
+        """Whether the panes are shown."""
+        return self._pages.currentIndex() == 0
+
+    def show_federation(self) -> None:
+        """Show the federation page; the case stays as it is."""
+        self._show_page(2)
+        self.federation.setFocus()
+
     def show_training(self) -> None:
         """Show the training page; the case stays as it is."""
         self._show_page(1)
@@ -286,7 +301,7 @@ class MainWindow(QMainWindow):
 
     def show_reading(self) -> None:
         """Show the panes."""
-        if self.is_training_shown:
+        if not self.is_reading_shown:
             self._show_page(0)
             self.grid.pane("axial").setFocus()
 
@@ -371,7 +386,7 @@ class MainWindow(QMainWindow):
     def _listens_for_keys(self) -> bool:
         if QApplication.activeModalWidget() is not None or not self.isActiveWindow():
             return False
-        if self.is_training_shown:
+        if not self.is_reading_shown:
             return False
         return not isinstance(QApplication.focusWidget(), QLineEdit | QAbstractButton)
 

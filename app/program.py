@@ -24,6 +24,7 @@ from PySide6.QtWidgets import QApplication
 
 from app import theme
 from app.controllers.analyse_case import AnalyseCase
+from app.controllers.federate import Federate
 from app.controllers.look_around import LookAround
 from app.controllers.open_case import OpenCase
 from app.controllers.review_files import ReviewFiles
@@ -40,6 +41,7 @@ from app.session import Session
 from app.settings import SettingsStore
 from app.tasks.engine_child import EngineInfo
 from app.tasks.engine_process import EngineProcess
+from app.tasks.federation_watch import FederationWatch
 from app.tasks.run_process import Question
 from app.tasks.run_watch import RunWatch
 from app.tasks.task import TaskRunner
@@ -118,6 +120,15 @@ class Program(QObject):
             Question(self, islet_argv),
             show_error=report,
             cache_folder=platformdirs.user_cache_path("islet"),
+            asks=asks,
+        )
+        self.federator = Federate(
+            self.session,
+            self.window,
+            FederationWatch(store.settings.federations, self),
+            Question(self, islet_argv),
+            store,
+            show_error=report,
             asks=asks,
         )
         self._verbs = self._collect_verbs()
@@ -202,6 +213,7 @@ class Program(QObject):
             **self.looker.verbs(),
             **self.server.verbs(),
             **self.trainer.verbs(),
+            **self.federator.verbs(),
             "job.cancel": self._cancel_job,
             "series.previous": lambda: self._step_series(-1),
             "series.next": lambda: self._step_series(1),
@@ -221,6 +233,7 @@ class Program(QObject):
         if self._asks:
             # A picture is of what it is told to show.
             self.trainer.follow()
+            self.federator.follow()
 
     def _open_series(self, source: object) -> None:
         self.opener.open_source(source, self.window.series.list.sources)  # type: ignore[arg-type]
@@ -263,6 +276,7 @@ class Program(QObject):
         self.session.undo_stack.blockSignals(True)
         self.opener.cancel()
         self.trainer.shutdown()
+        self.federator.shutdown()
         self.tasks.close()
         self.engine.shutdown()
 

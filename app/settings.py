@@ -20,12 +20,14 @@ class Settings:
         system: Name of the system chosen last; empty before the first choice.
         research_use_accepted: Whether the first-run notice was accepted.
         window_geometry: Qt's own record of the window's place and size; empty at first.
+        federations: Folders of federations that the window follows; never logged.
     """
 
     recents: tuple[Path, ...] = ()
     system: str = ""
     research_use_accepted: bool = False
     window_geometry: bytes = b""
+    federations: tuple[Path, ...] = ()
 
     def with_recent(self, path: Path) -> Settings:
         """Return the settings with `path` at the head of the recents."""
@@ -48,6 +50,8 @@ class SettingsStore:
         """Take over `settings`, and write them at once so that a crash loses nothing."""
         self.settings = settings
         self._store.setValue("recents", json.dumps([str(path) for path in settings.recents]))
+        federations = json.dumps([str(path) for path in settings.federations])
+        self._store.setValue("federations", federations)
         self._store.setValue("system", settings.system)
         self._store.setValue("research_use_accepted", int(settings.research_use_accepted))
         self._store.setValue("window_geometry", settings.window_geometry.hex())
@@ -59,6 +63,7 @@ class SettingsStore:
             system=self._text("system"),
             research_use_accepted=self._text("research_use_accepted") == "1",
             window_geometry=_bytes(self._text("window_geometry")),
+            federations=_paths(self._text("federations")),
         )
 
     def _text(self, key: str) -> str:

@@ -18,6 +18,7 @@ from engine.errors import IsletError
 COORDINATOR_FILE = "federation.json"
 MEMBERS_FILE = "sites.json"
 SITE_FILE = "site.json"
+SIMULATION_FILE = "simulation.json"
 PROCESS_FILE = "process.json"
 ROUNDS_FILE = "rounds.jsonl"
 SENT_FILE = "sent.jsonl"
@@ -187,6 +188,11 @@ def is_coordinator(folder: Path) -> bool:
 def is_site(folder: Path) -> bool:
     """Return whether `folder` is a site's."""
     return (folder / SITE_FILE).is_file()
+
+
+def is_simulation(folder: Path) -> bool:
+    """Return whether `folder` is that of a simulated federation."""
+    return (folder / SIMULATION_FILE).is_file()
 
 
 def is_run(folder: Path) -> bool:

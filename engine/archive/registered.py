@@ -21,6 +21,13 @@ from typing import Any
 
 import platformdirs
 
+from engine.archive.federation import (
+    ORDER_FILE,
+    RESULT_FILE,
+    ROUNDS_FILE,
+    is_run,
+    read_lines,
+)
 from engine.archive.run_folder import SYSTEM_FILE, WEIGHTS_FILE, write_json
 from engine.archive.runs import read_run
 from engine.archive.weights_file import copy_renamed
@@ -177,7 +184,7 @@ def register(run_folder: Path, name: str | None = None) -> System:
     """Make the weights of a run a system that analyses; the run itself is not needed any more.
 
     Args:
-        run_folder: A finished run.
+        run_folder: A finished run, of a training or of a federation.
         name: What the system shall be called; None takes the run's own name.
 
     Raises:
@@ -185,17 +192,17 @@ def register(run_folder: Path, name: str | None = None) -> System:
             written.
         RunFolderError: If there is no run, or it is damaged.
     """
-    run = read_run(run_folder)
-    wanted = run.run_id if name is None else name
+    wanted = run_folder.name if name is None else name
     _check_name(wanted)
+    whole, provenance = _of_federation(run_folder) if is_run(run_folder) else _of_run(run_folder)
     if not (run_folder / WEIGHTS_FILE).is_file():
         raise RegisterError(
             "The run has no weights yet.",
             remedy="They are written when a training is finished: resume it, or start one with "
             "fewer epochs, and register it then.",
         )
-    system = replace(run.plan.system, name=wanted, sizes={})
-    _write(system, run, _folder_of(wanted))
+    system = replace(whole, name=wanted, sizes={})
+    _write(system, run_folder, provenance, _folder_of(wanted))
     log.info("Registered a run as a system")
     return system
 
@@ -258,16 +265,46 @@ def _check_name(name: str) -> None:
         )
 
 
-def _write(system: System, run: TrainingRun, folder: Path) -> None:
+def _of_run(folder: Path) -> tuple[System, dict[str, Any]]:
+    run = read_run(folder)
+    return run.plan.system, _provenance(run)
+
+
+def _of_federation(folder: Path) -> tuple[System, dict[str, Any]]:
+    """Return the common system of a finished run of a federation, and where it comes from."""
+    try:
+        system = system_from_json(json.loads((folder / SYSTEM_FILE).read_bytes()))
+        found = json.loads((folder / RESULT_FILE).read_bytes())
+        order = json.loads((folder / ORDER_FILE).read_bytes())["order"]
+        provenance = {
+            "run_id": folder.name,
+            "system": original_name(system.name),
+            "size": order["size"],
+            "dataset": "a federation",
+            "fold": None,
+            "num_epochs": len(read_lines(folder / ROUNDS_FILE)),
+            "validated_epoch": found["best_round"],
+            "scores": {},
+        }
+    except (OSError, ValueError, KeyError, TypeError, DamagedSystemError) as error:
+        raise RegisterError(
+            "The run of the federation has no common model yet.",
+            remedy="It is written when its last round is judged: resume the run.",
+        ) from error
+    return system, provenance
+
+
+def _write(system: System, source: Path, provenance: Mapping[str, Any], folder: Path) -> None:
     """Write the registered system at `folder`, whole or not at all."""
     staging = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:
         staging.mkdir(parents=True)
-        copy_renamed(run.folder / WEIGHTS_FILE, staging / WEIGHTS_FILE, system.name)
+        copy_renamed(source / WEIGHTS_FILE, staging / WEIGHTS_FILE, system.name)
         write_json(staging / SYSTEM_FILE, system_to_json(system))
-        write_json(staging / _PROVENANCE_FILE, _provenance(run, staging / WEIGHTS_FILE))
-        if (run.folder / _SPLITS_FILE).is_file():
-            shutil.copyfile(run.folder / _SPLITS_FILE, staging / _SPLITS_FILE)
+        registered = {**provenance, **_registered(staging / WEIGHTS_FILE)}
+        write_json(staging / _PROVENANCE_FILE, registered)
+        if (source / _SPLITS_FILE).is_file():
+            shutil.copyfile(source / _SPLITS_FILE, staging / _SPLITS_FILE)
         staging.rename(folder)
     except OSError as error:
         raise _unwritable(error) from error
@@ -280,10 +317,18 @@ def _write(system: System, run: TrainingRun, folder: Path) -> None:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _provenance(run: TrainingRun, weights: Path) -> dict[str, Any]:
-    last = next((record for record in reversed(run.history) if record.scores), None)
+def _registered(weights: Path) -> dict[str, Any]:
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        "registered": datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
+        "weights_sha256": digest,
+        "islet": version("islet"),
+    }
+
+
+def _provenance(run: TrainingRun) -> dict[str, Any]:
+    last = next((record for record in reversed(run.history) if record.scores), None)
     return {
         "run_id": run.run_id,
         "system": original_name(run.plan.system.name),
@@ -293,9 +338,6 @@ def _provenance(run: TrainingRun, weights: Path) -> dict[str, Any]:
         "num_epochs": len(run.history),
         "validated_epoch": None if last is None else last.epoch,
         "scores": {} if last is None else dict(last.scores),
-        "registered": datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
-        "weights_sha256": digest,
-        "islet": version("islet"),
     }
 
 

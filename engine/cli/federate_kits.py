@@ -129,8 +129,8 @@ def join(
     as_json: AsJson = False,
 ) -> None:
     """Join a federation with the coordinator's answer."""
+    from engine.archive.federation_terms import terms_of_site
     from engine.federated.kits.membership import join as join_federation
-    from engine.federated.privacy import terms_of_site
 
     joined = join_federation(folder, signed, fingerprint)
     terms = terms_of_site(joined.share_at_most)

@@ -14,6 +14,7 @@ from engine.archive.federation import (
     FederationFolderError,
     claim,
     is_run,
+    is_simulation,
     read_coordinator,
     read_site,
     runs,
@@ -59,7 +60,7 @@ def start(
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda:N; remembered.")] = None,
 ) -> None:
     """Take part in a federation until Ctrl+C."""
-    from engine.federated.privacy import terms_of_site
+    from engine.archive.federation_terms import terms_of_site
     from engine.federated.services import take_part
 
     site = read_site(folder)
@@ -91,7 +92,8 @@ def stop(
         from engine.federated.processes import end_process
 
         # Refuses other folders.
-        status_of(folder)
+        if not is_simulation(folder):
+            status_of(folder)
         was_running = end_process(folder)
     if as_json:
         results.print_json(json.dumps({"was_running": was_running}))

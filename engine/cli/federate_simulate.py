@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from engine.archive.federation import SIMULATION_FILE, claim
 from engine.cli.console import notes, results
 from engine.cli.output import UnusableFolderError, check_output_folder, complete_or_nothing
 from engine.cli.progress import with_progress
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from engine.progress import OnProgress
     from engine.system import Federation, System
 
-_ORDER_FILE = "simulation.json"
 _BYTES = 2_000_000_000  # ours: phantoms, prepared cases and checkpoints of a small simulation
 # The settings that Shen et al. found best, under a short name.
 _METHODS = {
@@ -86,6 +86,7 @@ def simulate(
     ways = methods_of(system, method or (list(_METHODS) if table else []), asked)
     members = None if sites is None else read_sites(sites)
     _begin(out, asked)
+    claim(out)
     if members is None:
         made = out / "phantoms"
         members = with_progress(
@@ -138,11 +139,11 @@ def _begin(out: Path, asked: Mapping[str, Any]) -> None:
     Raises:
         UnusableFolderError: If it holds anything else.
     """
-    path = out / _ORDER_FILE
+    path = out / SIMULATION_FILE
     if not path.exists():
         check_output_folder(out, needed_bytes=_BYTES)
         with complete_or_nothing(out) as folder:
-            (folder / _ORDER_FILE).write_text(json.dumps(asked, indent=2), encoding="utf-8")
+            (folder / SIMULATION_FILE).write_text(json.dumps(asked, indent=2), encoding="utf-8")
         return
     try:
         known = json.loads(path.read_text(encoding="utf-8"))

@@ -83,7 +83,7 @@ def test_choosing_a_menu_entry_tells_its_id(window: QMainWindow, qtbot: QtBot) -
 def test_menus_are_filled_from_the_rows(window: QMainWindow) -> None:
     ActionSet(window).fill(window.menuBar())
     titles = [action.text() for action in window.menuBar().actions()]
-    assert titles == ["File", "Edit", "View", "Findings", "Training", "Help"]
+    assert titles == ["File", "Edit", "View", "Findings", "Training", "Federation", "Help"]
 
 
 def test_a_tooltip_names_the_key() -> None:

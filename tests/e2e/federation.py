@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -139,10 +140,8 @@ class FederationOfProcesses:
             if process.poll() is None:
                 # The whole group would be killed without a chance to end what it started.
                 process.send_signal(signal.SIGTERM)
-                try:
+                with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(30)
-                except subprocess.TimeoutExpired:
-                    pass
             end(process)
         for folder in (self.coordinator, *self.sites.values()):
             _end_left(folder)

@@ -123,8 +123,7 @@ def test_a_run_survives_whatever_happens_to_its_sites_and_server(
 
     # FLARE would end the job for every site; here its process is begun again.
     federation.processes_of("south", _SITE_JOB)[0].kill()
-    before = rounds()
-    until_rounds(before + 2)
+    until_rounds(rounds() + 2)
     assert len(federation.told(run, "job")) == 1
 
     # A slow site is waited for as long as was said, and is in the next round again.
@@ -146,8 +145,7 @@ def test_a_run_survives_whatever_happens_to_its_sites_and_server(
     until(lambda: len(federation.told(run, "job")) > jobs - 1, "another job")
 
     # The server's computer dies and is started again.
-    known = rounds()
-    until_rounds(known + 1)
+    until_rounds(rounds() + 1)
     federation.cut_power("server")
     kept = read_lines(place / "rounds.jsonl")
     federation.start_server()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from engine.federated.privacy import terms_of_run, terms_of_site
+from engine.archive.federation_terms import terms_of_run, terms_of_site
 from engine.federated.sharing import encode, share
 
 _SHARED = {"tensors": 3, "numbers": 1000, "fraction": 0.25, "with_memory": False}

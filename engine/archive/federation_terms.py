@@ -15,8 +15,8 @@ TERMS = (
     "Updates of a network can tell something of the cases it learnt from. Nothing here is a"
     " formal guarantee of differential privacy.",
     "No code comes from the federation: the site runs what is installed on it.",
-    "When a run is finished, the weights that were best at this site are sent, too: the others"
-    " judge them for the cross-site table.",
+    "When a run is finished, the weights that were best at this site are sent whole: the others"
+    " judge them for the cross-site table. A site that has set a limit keeps them.",
     "Research use only – not for clinical use.",
 )
 """Sentences that a site agrees to, for research use only."""

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PySide6.QtCore import QSettings
+from pytestqt.qtbot import QtBot
+
+from app.controllers.federate import Federate
+from app.main_window import MainWindow
+from app.session import Session
+from app.settings import SettingsStore
+from app.tasks.federation_watch import FederationWatch
+from app.tasks.run_process import Question
+from app.views.view_grid import ViewGrid
+from engine.archive.registered import all_systems
+from engine.errors import IsletError
+from tests.app.federations_made import FINGERPRINT, make_coordinator, make_run, make_site
+
+pytest.importorskip("nvflare", reason="real federations need the extra 'federated'")
+
+# Says what it was asked, notes it, and answers or refuses.
+_FAKE = """
+import json, sys
+words = sys.argv[2:]
+with open(sys.argv[1], "a") as said:
+    said.write(json.dumps(words) + "\\n")
+if "wrong" in words:
+    sys.stderr.write("The answer is not of the authority.\\nCompare it again.\\n")
+    sys.exit(2)
+print(json.dumps({
+    "request": words[2] + "/request.zip", "fingerprint": "AB", "authority": "CD",
+    "signed": "north.signed.zip", "member": {"name": "north"}, "rounds": 2, "local_epochs": 1,
+    "bytes_to_site": 1, "bytes_from_site": 1, "dense_bytes": 4,
+}))
+"""
+
+
+class Desk:
+    """A federation page with a fake `islet` behind it, and somebody who answers its forms."""
+
+    def __init__(self, qtbot: QtBot, tmp_path: Path) -> None:
+        self.said = tmp_path / "said.jsonl"
+        self.answers: dict[str, str] | None = {}
+        self.titles: list[str] = []
+        self.errors: list[IsletError] = []
+        self.session = Session()
+        self.window = MainWindow(self.session, ViewGrid(), all_systems())
+        qtbot.addWidget(self.window)
+        ini = QSettings(str(tmp_path / "islet.ini"), QSettings.Format.IniFormat)
+        self.store = SettingsStore(ini)
+        self.watch = FederationWatch((), self.window)
+        self.federate = Federate(
+            self.session,
+            self.window,
+            self.watch,
+            Question(self.window, (sys.executable, "-c", _FAKE, str(self.said))),
+            self.store,
+            show_error=self.errors.append,
+            asks=False,
+            ask=self._answer,
+        )
+        self._qtbot = qtbot
+
+    def follow(self, folder: Path) -> None:
+        self.federate.open_folder(folder)
+
+    def do(self, verb: Callable[[], object]) -> None:
+        with self._qtbot.waitSignal(self.federate.settled, timeout=30_000):
+            verb()
+
+    def until_asked(self) -> list[list[str]]:
+        self._qtbot.waitUntil(self.said.exists, timeout=30_000)
+        self._qtbot.waitUntil(lambda: self.said.read_text().endswith("\n"), timeout=30_000)
+        return [json.loads(line) for line in self.said.read_text().splitlines()]
+
+    def _answer(self, title: str, _text: str, fields: Any, _verb: str) -> Mapping[str, str] | None:
+        self.titles.append(title)
+        if self.answers is None:
+            return None
+        return {field.name: self.answers.get(field.name, field.value) for field in fields}
+
+
+@pytest.fixture
+def desk(qtbot: QtBot, tmp_path: Path) -> Any:
+    desk = Desk(qtbot, tmp_path)
+    yield desk
+    desk.federate.shutdown()
+
+
+def test_a_request_is_made_and_its_folder_followed_and_remembered(
+    desk: Desk, tmp_path: Path
+) -> None:
+    folder = make_site(tmp_path / "Klinik Süd", has_joined=False)
+    desk.answers = {
+        "federation": "trial", "name": "north", "organisation": "Klinik", "folder": str(folder)
+    }  # fmt: skip
+    desk.do(desk.federate.request)
+    assert desk.until_asked() == [
+        ["federate", "request", str(folder), "--federation", "trial", "--name", "north",
+         "--organisation", "Klinik", "--json"]
+    ]  # fmt: skip
+    assert desk.watch.folders == (folder,)
+    assert desk.store.settings.federations == (folder,)
+
+
+def test_a_wrong_fingerprint_is_told_in_the_commands_own_words(desk: Desk, tmp_path: Path) -> None:
+    desk.follow(make_site(tmp_path / "north", has_joined=False))
+    desk.answers = {"signed": "a.zip", "fingerprint": "wrong"}
+    desk.do(desk.federate.join)
+    (error,) = desk.errors
+    assert error.message == "The answer is not of the authority."
+    assert error.remedy == "Compare it again."
+
+
+def test_a_site_starts_with_what_its_reader_agreed_to(desk: Desk, tmp_path: Path) -> None:
+    folder = make_site(tmp_path / "north")
+    desk.follow(folder)
+    desk.answers = {"data": "/data", "lesion": "unlabelled", "share": "25"}
+    desk.federate.start()
+    assert desk.until_asked() == [
+        ["federate", "start", str(folder), "--data", "/data", "--annotation", "lesion=unlabelled",
+         "--share-at-most", "0.25", "--device", "auto"]
+    ]  # fmt: skip
+
+
+def test_nothing_starts_when_the_terms_are_not_agreed_to(desk: Desk, tmp_path: Path) -> None:
+    desk.follow(make_site(tmp_path / "north"))
+    desk.answers = None
+    desk.federate.start()
+    assert desk.titles == ["Take part as north"]
+    assert not desk.said.exists()
+
+
+def test_a_coordinator_starts_approves_revokes_and_stops(desk: Desk, tmp_path: Path) -> None:
+    folder = make_coordinator(tmp_path / "c")
+    desk.follow(folder)
+    desk.federate.start()
+    assert desk.until_asked() == [["federate", "server", str(folder)]]
+    desk.answers = {"request": "request.zip", "fingerprint": FINGERPRINT}
+    desk.do(desk.federate.approve)
+    desk.answers = {"site": "north"}
+    desk.do(desk.federate.revoke)
+    desk.do(desk.federate.stop)
+    verbs = [words[1] for words in desk.until_asked()]
+    assert verbs == ["server", "approve", "revoke", "stop"]
+
+
+def test_a_run_is_rehearsed_before_it_starts(desk: Desk, tmp_path: Path) -> None:
+    folder = make_coordinator(tmp_path / "c", is_running=True)
+    desk.follow(folder)
+    desk.answers = {"run": "first", "method": "dwa", "rounds": "15", "size": "toy"}
+    desk.do(desk.federate.begin_run)
+    desk._qtbot.waitUntil(lambda: len(desk.until_asked()) == 2, timeout=30_000)
+    rehearsed, begun = desk.until_asked()
+    assert rehearsed[-2:] == ["--dry-run", "--json"]
+    assert begun == rehearsed[:-2]
+    assert begun[:6] == ["federate", "run", str(folder), "c2fnas", "--run", "first"]
+    assert {"--method", "dwa", "--rounds", "15", "--share", "0.25"} <= set(begun)
+
+
+def test_a_run_is_stopped_and_resumed(desk: Desk, tmp_path: Path) -> None:
+    folder = make_coordinator(tmp_path / "c", is_running=True)
+    place = make_run(folder)
+    desk.follow(folder)
+    desk.federate.stop_run()
+    assert (place / "control").read_text() == "stop\n"
+    desk.federate.resume()
+    assert desk.until_asked()[-1][-1] == "--resume"
+
+
+def test_a_simulation_is_started_and_followed(desk: Desk, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    desk.answers = {"out": str(out), "method": "fedprox", "size": "toy"}
+    desk.federate.simulate()
+    (words,) = desk.until_asked()
+    assert words[:5] == ["federate", "simulate", "c2fnas", "--method", "fedprox"]
+    assert words[-2:] == ["--out", str(out)]
+    assert out in desk.watch.folders
+
+
+def test_a_folder_that_is_no_federations_is_refused(desk: Desk, tmp_path: Path) -> None:
+    desk.federate.open_folder(tmp_path)
+    (error,) = desk.errors
+    assert error.message == "This folder is not that of a federation."
+    assert desk.watch.folders == ()
+
+
+def test_a_forgotten_folder_stays_where_it_is(desk: Desk, tmp_path: Path) -> None:
+    folder = make_site(tmp_path / "north")
+    desk.follow(folder)
+    desk.federate.forget()
+    assert desk.watch.folders == ()
+    assert desk.store.settings.federations == ()
+    assert (folder / "site.json").exists()
+
+
+def test_a_run_without_a_common_model_cannot_be_registered(desk: Desk, tmp_path: Path) -> None:
+    folder = make_coordinator(tmp_path / "c")
+    make_run(folder, state="stopped")
+    desk.follow(folder)
+    desk.federate.register()
+    (error,) = desk.errors
+    assert "no weights yet" in error.message or "no common model yet" in error.message
