@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+from engine.federated.flare.job import Job, write_job
 from engine.federated.kits.certificates import server_identity
 from engine.federated.kits.faults import RefusedError
 from engine.federated.services import kit_of
@@ -142,6 +144,66 @@ def test_a_certificate_of_another_clock_is_refused_by_the_real_server(
         "the coordinator hearing of it",
         10,
     )
+
+
+_SUBMIT = """
+import sys
+from pathlib import Path
+from engine.federated.supervise import admin_of
+with admin_of(Path(sys.argv[1])) as admin:
+    try:
+        print(admin.submit(Path(sys.argv[2])))
+    except OSError as error:
+        print("refused:", error)
+"""
+_EVIL = """
+from pathlib import Path
+from nvflare.apis.fl_component import FLComponent
+class Evil(FLComponent):
+    def __init__(self):
+        super().__init__()
+        Path({mark!r}).touch()
+"""
+
+
+@pytest.mark.parametrize("way", ["its own code", "a class that starts programs"])
+def test_no_program_of_the_coordinators_choice_runs_at_a_site(
+    trial: Trial, tmp_path: Path, way: str
+) -> None:
+    """Neither what travels with a job, nor what is installed and could do anything."""
+    mark = tmp_path / "was here"
+    job = write_job(Job("evil", ("south",), 1), tmp_path)
+    config = job / "islet" / "config" / "config_fed_client.json"
+    values = json.loads(config.read_text())
+    if way == "its own code":
+        (job / "islet" / "custom").mkdir()
+        (job / "islet" / "custom" / "evil.py").write_text(_EVIL.format(mark=str(mark)))
+        component = {"path": "evil.Evil", "args": {}}
+    else:
+        args = {"argv": ["/usr/bin/touch", str(mark)], "environment": {}, "most_starts": 1}
+        component = {"path": "engine.federated.flare.launcher.ArgvHandle", "args": args}
+    values["components"] = [{"id": "evil", **component}]
+    config.write_text(json.dumps(values))
+
+    # Against a server that was talked into it, too: the site has the last word.
+    said = _submitted(trial, job)
+    if not said.startswith("refused"):
+        log = trial.site / "log.txt"
+        until(lambda: "not authorized" in log.read_text() or mark.exists(), "a word", 60)
+    assert not mark.exists()
+    assert trial.last(trial.site)["state"] == "online"
+
+
+def _submitted(trial: Trial, job: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", _SUBMIT, str(trial.coordinator), str(job)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        cwd=Path(__file__).parents[2],
+    )
+    return done.stdout
 
 
 def test_a_second_start_is_refused(trial: Trial) -> None:
