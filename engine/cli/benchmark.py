@@ -6,6 +6,7 @@ import typer
 
 from engine.cli.benchmarks.analysis import predict
 from engine.cli.benchmarks.density import threshold
+from engine.cli.benchmarks.federation import federation
 from engine.cli.benchmarks.multitask import multitask
 from engine.cli.benchmarks.reading import read
 from engine.cli.benchmarks.training import training
@@ -16,3 +17,4 @@ benchmark.command("predict")(predict)
 benchmark.command("threshold")(threshold)
 benchmark.command("training")(training)
 benchmark.command("multitask")(multitask)
+benchmark.command("federation")(federation)

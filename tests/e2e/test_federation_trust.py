@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -63,6 +65,37 @@ class Trial:
         self._processes[folder] = self.islet.start("federate", *words)
         until(lambda: "online" in self.states(folder, told), f"{folder.name} online", 60)
         return self._processes[folder].pid
+
+    def start_lax_server(self) -> None:
+        """Start FLARE's server by a coordinator who has taken all limits away."""
+        self.cut_power(self.coordinator)
+        local = self.coordinator / "server" / "local"
+        values = json.loads((local / "resources.json").read_text())
+        (local / "resources.json").write_text(json.dumps({**values, "class_allow_list": ["*"]}))
+        shutil.copy(local / "authorization.json.default", local / "authorization.json")
+        module = "nvflare.private.fed.app.server.server_train"
+        self._processes[self.coordinator] = subprocess.Popen(
+            [
+                *(sys.executable, "-m", module, "-m", str(self.coordinator / "server")),
+                *("-s", "fed_server.json", "--set", "secure_train=true", "org=x"),
+                "config_folder=",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+        log = self.coordinator / "server" / "log.txt"
+        until(
+            lambda: "Re-activate the client: south" in log.read_text().rpartition("deployed")[2],
+            "the site at the lax server",
+            60,
+        )
+
+    def has_logged(self, words: str) -> bool:
+        """Return whether anything at the site says some words."""
+        logs = [self.site / "log.txt", *self.site.glob("kit/**/log.txt")]
+        return any(words in log.read_text() for log in logs)
 
     def states(self, folder: Path, since: int = 0) -> list[str]:
         """Return the states that were told."""
@@ -151,10 +184,7 @@ import sys
 from pathlib import Path
 from engine.federated.supervise import admin_of
 with admin_of(Path(sys.argv[1])) as admin:
-    try:
-        print(admin.submit(Path(sys.argv[2])))
-    except OSError as error:
-        print("refused:", error)
+    admin.submit(Path(sys.argv[2]))
 """
 _EVIL = """
 from pathlib import Path
@@ -166,44 +196,46 @@ class Evil(FLComponent):
 """
 
 
-@pytest.mark.parametrize("way", ["its own code", "a class that starts programs"])
-def test_no_program_of_the_coordinators_choice_runs_at_a_site(
-    trial: Trial, tmp_path: Path, way: str
-) -> None:
+def test_no_program_of_the_coordinators_choice_runs_at_a_site(trial: Trial, tmp_path: Path) -> None:
     """Neither what travels with a job, nor what is installed and could do anything."""
     mark = tmp_path / "was here"
-    job = write_job(Job("evil", ("south",), 1), tmp_path)
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "evil.py").write_text(_EVIL.format(mark=str(mark)))
+    starts = {"argv": ["/usr/bin/touch", str(mark)], "environment": {}, "most_starts": 1}
+    launcher = "engine.federated.flare.launcher.ArgvHandle"
+    jobs = (
+        _evil_job(tmp_path / "one", {"path": "evil.Evil", "args": {}}, code),
+        _evil_job(tmp_path / "two", {"path": launcher, "args": starts}),
+    )
+    # By a server that agrees to everything: the site has the last word.
+    trial.start_lax_server()
+    for job, words in zip(jobs, ("BYOC not permitted", "not in allow_list"), strict=True):
+        _submit(trial, job)
+        until(lambda words=words: trial.has_logged(words) or mark.exists(), words, 60)
+    assert not mark.exists()
+    trial.start(trial.coordinator)
+    until(lambda: trial.last(trial.site)["state"] == "online", "the site online", 30)
+
+
+def _evil_job(folder: Path, component: dict[str, Any], code: Path | None = None) -> Path:
+    job = write_job(Job("evil", ("south",), 1), folder)
     config = job / "islet" / "config" / "config_fed_client.json"
     values = json.loads(config.read_text())
-    if way == "its own code":
-        (job / "islet" / "custom").mkdir()
-        (job / "islet" / "custom" / "evil.py").write_text(_EVIL.format(mark=str(mark)))
-        component = {"path": "evil.Evil", "args": {}}
-    else:
-        args = {"argv": ["/usr/bin/touch", str(mark)], "environment": {}, "most_starts": 1}
-        component = {"path": "engine.federated.flare.launcher.ArgvHandle", "args": args}
     values["components"] = [{"id": "evil", **component}]
     config.write_text(json.dumps(values))
-
-    # Against a server that was talked into it, too: the site has the last word.
-    said = _submitted(trial, job)
-    if not said.startswith("refused"):
-        log = trial.site / "log.txt"
-        until(lambda: "not authorized" in log.read_text() or mark.exists(), "a word", 60)
-    assert not mark.exists()
-    assert trial.last(trial.site)["state"] == "online"
+    if code is not None:
+        shutil.copytree(code, job / "islet" / "custom")
+    return job
 
 
-def _submitted(trial: Trial, job: Path) -> str:
-    done = subprocess.run(
+def _submit(trial: Trial, job: Path) -> None:
+    subprocess.run(
         [sys.executable, "-c", _SUBMIT, str(trial.coordinator), str(job)],
-        capture_output=True,
-        text=True,
         check=True,
         timeout=60,
         cwd=Path(__file__).parents[2],
     )
-    return done.stdout
 
 
 def test_a_second_start_is_refused(trial: Trial) -> None:

@@ -9,19 +9,27 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+from engine.federated.flare.job import CONTROLLER, EXECUTOR
+
 Role = Literal["server", "client"]
 
-ALLOWED = "engine.federated.flare."
-"""Beginning of the names of all classes that a job may ask for."""
-
+_HERE = "engine.federated.flare"
+_LAUNCHERS = {
+    "server": f"{_HERE}.launcher.ServerLauncher",
+    "client": f"{_HERE}.launcher.SiteLauncher",
+}
+# By its full name: other classes beside it start programs.
+_ALLOWED = {"server": CONTROLLER, "client": EXECUTOR}
 _GONE_AFTER_S = 35  # ours: three heartbeats; FLARE waits for ten minutes
-_LAUNCHERS = {"server": "ServerLauncher", "client": "SiteLauncher"}
 # Both send logs, which may hold paths and what was in them, to the server.
 _STREAMERS = frozenset({"site_log_streamer", "log_receiver"})
 
 
 def make_ready(kit: Path, role: Role, store: Path) -> None:
-    """Write the kit's `local/resources.json`; may raise OSError or ValueError.
+    """Write what the kit goes by, in its `local` folder; may raise OSError or ValueError.
+
+    What a job may do at a site is decided here and by nobody else: it may begin one class, and
+    bring none.
 
     Args:
         kit: Holds `local/resources.json.default`.
@@ -31,7 +39,8 @@ def make_ready(kit: Path, role: Role, store: Path) -> None:
     """
     local = kit / "local"
     resources: dict[str, Any] = json.loads((local / "resources.json.default").read_bytes())
-    resources["class_allow_list"] = [ALLOWED]
+    resources["class_allow_list"] = [_ALLOWED[role]]
+    resources["class_list_enforcement_mode"] = "enforce"
     resources["allow_log_streaming"] = False
     resources["components"] = [
         _changed(component, role, store)
@@ -43,12 +52,29 @@ def make_ready(kit: Path, role: Role, store: Path) -> None:
     if "snapshot_persistor" in resources:
         storage = resources["snapshot_persistor"]["args"]["storage"]
         storage["args"]["root_dir"] = str(store.absolute() / "snapshots")
-    (local / "resources.json").write_text(json.dumps(resources, indent=1), encoding="utf-8")
+    _write(local / "resources.json", resources)
+    _write(local / "authorization.json", _authorization(role))
+
+
+def _authorization(role: Role) -> dict[str, Any]:
+    """Return what the coordinator may do; FLARE would let it bring code and look into files."""
+    may = {
+        **{"submit_job": "any", "manage_job": "n:submitter", "view": "any"},
+        **{"clone_job": "none", "download_job": "none"},
+        **{"byoc": "none", "shell_commands": "none", "server-predeployed-flwr": "none"},
+        # Sites are let in and thrown out at the server; nobody else switches them off.
+        "operate": "any" if role == "server" else "none",
+    }
+    return {"format_version": "1.0", "permissions": {"lead": may}}
+
+
+def _write(path: Path, values: dict[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=1), encoding="utf-8")
 
 
 def _changed(component: dict[str, Any], role: Role, store: Path) -> dict[str, Any]:
     if component["id"] == "process_launcher":
-        return {**component, "path": f"engine.federated.flare.launcher.{_LAUNCHERS[role]}"}
+        return {**component, "path": _LAUNCHERS[role]}
     if component["id"] == "job_manager":
         args = {**component["args"], "uri_root": str(store.absolute() / "jobs")}
         return {**component, "args": args}

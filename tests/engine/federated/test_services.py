@@ -118,7 +118,13 @@ def test_a_kit_made_ready_loads_nothing_but_islet_and_sends_no_logs(
     coordinator = root / "coordinator"
     serve(coordinator)
     said = json.loads((coordinator / "server" / "local" / "resources.json").read_text())
-    assert said["class_allow_list"] == ["engine.federated.flare."]
+    assert said["class_allow_list"] == ["engine.federated.flare.controller.RoundsController"]
+    may = json.loads((coordinator / "server" / "local" / "authorization.json").read_text())
+    assert list(may["permissions"]) == ["lead"]
+    assert (may["permissions"]["lead"]["byoc"], may["permissions"]["lead"]["shell_commands"]) == (
+        "none",
+        "none",
+    )
     assert said["allow_log_streaming"] is False
     text = json.dumps(said)
     assert "/tmp/nvflare" not in text
