@@ -49,7 +49,7 @@ class FederationOfProcesses:
         self.coordinator = root / "coordinator"
         self.sites = {name: root / name for name in SITES}
         self.port = free_port()
-        self._data = data
+        self.data = data
         self._processes: dict[str, subprocess.Popen[str]] = {}
         made = islet.json(
             *("federate", "init", self.coordinator, "--name", "trial", "--host", "localhost"),
@@ -80,7 +80,7 @@ class FederationOfProcesses:
         told = len(events(self.sites[name]))
         more = ("--annotation", "lesion=unlabelled") if name == "west" else ()
         self._start(
-            *(name, "federate", "start", self.sites[name], "--data", self._data),
+            *(name, "federate", "start", self.sites[name], "--data", self.data),
             *("--device", "cpu", *more),
         )
         self._until_online(self.sites[name], told)

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pytestqt.qtbot import QtBot
 
+from app.tasks.run_process import islet_command
 from engine.archive.federation import read_lines
+from tests.app.federation_desk import Desk
 from tests.e2e.federation import (
     FederationOfProcesses,
     continue_process,
@@ -52,7 +55,7 @@ def test_real_sites_come_to_the_model_of_the_simulation(
     listed = [
         {
             "name": name,
-            "data": str(federation._data),
+            "data": str(federation.data),
             "annotation": {"lesion": "unlabelled"} if name == "west" else {},
         }
         for name in federation.sites
@@ -90,7 +93,7 @@ def test_a_site_notes_what_left_it_and_sees_the_others(federation: FederationOfP
     text = (folder / "events.jsonl").read_text(encoding="utf-8")
     # Neither names of cases nor places leave, not even into the site's own events.
     assert "ball" not in text
-    assert str(federation._data) not in text
+    assert str(federation.data) not in text
     key = folder / "private" / "north.key"
     assert key.stat().st_mode & 0o077 == 0
 
@@ -194,6 +197,54 @@ def test_a_stopped_run_goes_on_and_too_few_sites_are_a_sentence(
     records = read_lines(place / "rounds.jsonl")
     assert [record["round"] for record in records] == [1, 2, 3]
     assert all("west" not in record["losses"] for record in records[kept:])
+
+
+@pytest.fixture
+def desk(qtbot: QtBot, tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(qtbot, tmp_path, islet_command())
+    yield desk
+    desk.federate.shutdown()
+
+
+def test_a_run_is_begun_and_followed_from_the_window(
+    federation: FederationOfProcesses, desk: Desk
+) -> None:
+    page = desk.window.federation
+    desk.follow(federation.coordinator)
+    assert dict(page.chosen.members)["north"] == "connected"
+    desk.answers = {
+        "run": "panel", "system": "c2fnas", "method": "fedavg", "size": "toy", "rounds": "2",
+        "epochs": "1", "share": "25", "min_sites": "2", "grace": "10",
+    }  # fmt: skip
+    desk.do(desk.federate.begin_run)
+    desk.until(lambda: page.chosen_run is not None and page.chosen_run.state == "finished")
+    assert not desk.errors
+    assert page.chosen_run.name == "panel"
+    assert [line.xs for line in page.rounds.loss.lines] == [(1.0, 2.0)] * 2
+    assert page.rounds.result.rowCount() == 3
+    # The site sees the same rounds in its own folder.
+    desk.follow(federation.sites["north"])
+    page.choose(federation.sites["north"])
+    desk.until(lambda: page.chosen_run is not None and page.chosen_run.name == "panel")
+    assert [line.xs for line in page.rounds.weights.lines] == [(1.0, 2.0)] * 2
+    assert page.rounds.sent_table.rowCount() == 2
+    assert page.rounds.own.lines
+
+
+def test_a_simulation_is_begun_and_followed_from_the_window(
+    federation: FederationOfProcesses, desk: Desk, tmp_path: Path
+) -> None:
+    sites = [{"name": name, "data": str(federation.data)} for name in ("here", "there")]
+    (tmp_path / "sites.json").write_text(json.dumps(sites), encoding="utf-8")
+    desk.answers = {
+        "system": "c2fnas", "method": "fedprox", "size": "toy", "rounds": "1", "epochs": "1",
+        "share": "100", "sites": str(tmp_path / "sites.json"), "out": str(tmp_path / "out"),
+    }  # fmt: skip
+    desk.federate.simulate()
+    page = desk.window.federation
+    desk.until(lambda: page.chosen is not None and page.chosen.state == "finished")
+    assert page.rounds.result.rowCount() == 5
+    assert page.rounds.loss.lines
 
 
 def test_nothing_is_left_running_when_a_federation_is_stopped(

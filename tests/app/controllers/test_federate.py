@@ -2,23 +2,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from PySide6.QtCore import QSettings
 from pytestqt.qtbot import QtBot
 
-from app.controllers.federate import Federate
-from app.main_window import MainWindow
-from app.session import Session
-from app.settings import SettingsStore
-from app.tasks.federation_watch import FederationWatch
-from app.tasks.run_process import Question
-from app.views.view_grid import ViewGrid
-from engine.archive.registered import all_systems
-from engine.errors import IsletError
+from tests.app.federation_desk import Desk
 from tests.app.federations_made import FINGERPRINT, make_coordinator, make_run, make_site
 
 pytest.importorskip("nvflare", reason="real federations need the extra 'federated'")
@@ -40,60 +30,30 @@ print(json.dumps({
 """
 
 
-class Desk:
-    """A federation page with a fake `islet` behind it, and somebody who answers its forms."""
+class FakeDesk(Desk):
+    """A desk whose `islet` only notes what it is asked."""
 
     def __init__(self, qtbot: QtBot, tmp_path: Path) -> None:
         self.said = tmp_path / "said.jsonl"
-        self.answers: dict[str, str] | None = {}
-        self.titles: list[str] = []
-        self.errors: list[IsletError] = []
-        self.session = Session()
-        self.window = MainWindow(self.session, ViewGrid(), all_systems())
-        qtbot.addWidget(self.window)
-        ini = QSettings(str(tmp_path / "islet.ini"), QSettings.Format.IniFormat)
-        self.store = SettingsStore(ini)
-        self.watch = FederationWatch((), self.window)
-        self.federate = Federate(
-            self.session,
-            self.window,
-            self.watch,
-            Question(self.window, (sys.executable, "-c", _FAKE, str(self.said))),
-            self.store,
-            show_error=self.errors.append,
-            asks=False,
-            ask=self._answer,
-        )
-        self._qtbot = qtbot
+        super().__init__(qtbot, tmp_path, (sys.executable, "-c", _FAKE, str(self.said)))
 
-    def follow(self, folder: Path) -> None:
-        self.federate.open_folder(folder)
+    def until_asked(self, count: int = 1) -> list[list[str]]:
+        def lines() -> list[str]:
+            return self.said.read_text().splitlines() if self.said.exists() else []
 
-    def do(self, verb: Callable[[], object]) -> None:
-        with self._qtbot.waitSignal(self.federate.settled, timeout=30_000):
-            verb()
-
-    def until_asked(self) -> list[list[str]]:
-        self._qtbot.waitUntil(self.said.exists, timeout=30_000)
-        self._qtbot.waitUntil(lambda: self.said.read_text().endswith("\n"), timeout=30_000)
-        return [json.loads(line) for line in self.said.read_text().splitlines()]
-
-    def _answer(self, title: str, _text: str, fields: Any, _verb: str) -> Mapping[str, str] | None:
-        self.titles.append(title)
-        if self.answers is None:
-            return None
-        return {field.name: self.answers.get(field.name, field.value) for field in fields}
+        self.until(lambda: len(lines()) >= count)
+        return [json.loads(line) for line in lines()]
 
 
 @pytest.fixture
-def desk(qtbot: QtBot, tmp_path: Path) -> Any:
-    desk = Desk(qtbot, tmp_path)
+def desk(qtbot: QtBot, tmp_path: Path) -> Iterator[FakeDesk]:
+    desk = FakeDesk(qtbot, tmp_path)
     yield desk
     desk.federate.shutdown()
 
 
 def test_a_request_is_made_and_its_folder_followed_and_remembered(
-    desk: Desk, tmp_path: Path
+    desk: FakeDesk, tmp_path: Path
 ) -> None:
     folder = make_site(tmp_path / "Klinik Süd", has_joined=False)
     desk.answers = {
@@ -108,7 +68,9 @@ def test_a_request_is_made_and_its_folder_followed_and_remembered(
     assert desk.store.settings.federations == (folder,)
 
 
-def test_a_wrong_fingerprint_is_told_in_the_commands_own_words(desk: Desk, tmp_path: Path) -> None:
+def test_a_wrong_fingerprint_is_told_in_the_commands_own_words(
+    desk: FakeDesk, tmp_path: Path
+) -> None:
     desk.follow(make_site(tmp_path / "north", has_joined=False))
     desk.answers = {"signed": "a.zip", "fingerprint": "wrong"}
     desk.do(desk.federate.join)
@@ -117,7 +79,7 @@ def test_a_wrong_fingerprint_is_told_in_the_commands_own_words(desk: Desk, tmp_p
     assert error.remedy == "Compare it again."
 
 
-def test_a_site_starts_with_what_its_reader_agreed_to(desk: Desk, tmp_path: Path) -> None:
+def test_a_site_starts_with_what_its_reader_agreed_to(desk: FakeDesk, tmp_path: Path) -> None:
     folder = make_site(tmp_path / "north")
     desk.follow(folder)
     desk.answers = {"data": "/data", "lesion": "unlabelled", "share": "25"}
@@ -128,7 +90,7 @@ def test_a_site_starts_with_what_its_reader_agreed_to(desk: Desk, tmp_path: Path
     ]  # fmt: skip
 
 
-def test_nothing_starts_when_the_terms_are_not_agreed_to(desk: Desk, tmp_path: Path) -> None:
+def test_nothing_starts_when_the_terms_are_not_agreed_to(desk: FakeDesk, tmp_path: Path) -> None:
     desk.follow(make_site(tmp_path / "north"))
     desk.answers = None
     desk.federate.start()
@@ -136,7 +98,7 @@ def test_nothing_starts_when_the_terms_are_not_agreed_to(desk: Desk, tmp_path: P
     assert not desk.said.exists()
 
 
-def test_a_coordinator_starts_approves_revokes_and_stops(desk: Desk, tmp_path: Path) -> None:
+def test_a_coordinator_starts_approves_revokes_and_stops(desk: FakeDesk, tmp_path: Path) -> None:
     folder = make_coordinator(tmp_path / "c")
     desk.follow(folder)
     desk.federate.start()
@@ -150,20 +112,19 @@ def test_a_coordinator_starts_approves_revokes_and_stops(desk: Desk, tmp_path: P
     assert verbs == ["server", "approve", "revoke", "stop"]
 
 
-def test_a_run_is_rehearsed_before_it_starts(desk: Desk, tmp_path: Path) -> None:
+def test_a_run_is_rehearsed_before_it_starts(desk: FakeDesk, tmp_path: Path) -> None:
     folder = make_coordinator(tmp_path / "c", is_running=True)
     desk.follow(folder)
     desk.answers = {"run": "first", "method": "dwa", "rounds": "15", "size": "toy"}
     desk.do(desk.federate.begin_run)
-    desk._qtbot.waitUntil(lambda: len(desk.until_asked()) == 2, timeout=30_000)
-    rehearsed, begun = desk.until_asked()
+    rehearsed, begun = desk.until_asked(2)
     assert rehearsed[-2:] == ["--dry-run", "--json"]
     assert begun == rehearsed[:-2]
     assert begun[:6] == ["federate", "run", str(folder), "c2fnas", "--run", "first"]
     assert {"--method", "dwa", "--rounds", "15", "--share", "0.25"} <= set(begun)
 
 
-def test_a_run_is_stopped_and_resumed(desk: Desk, tmp_path: Path) -> None:
+def test_a_run_is_stopped_and_resumed(desk: FakeDesk, tmp_path: Path) -> None:
     folder = make_coordinator(tmp_path / "c", is_running=True)
     place = make_run(folder)
     desk.follow(folder)
@@ -173,7 +134,7 @@ def test_a_run_is_stopped_and_resumed(desk: Desk, tmp_path: Path) -> None:
     assert desk.until_asked()[-1][-1] == "--resume"
 
 
-def test_a_simulation_is_started_and_followed(desk: Desk, tmp_path: Path) -> None:
+def test_a_simulation_is_started_and_followed(desk: FakeDesk, tmp_path: Path) -> None:
     out = tmp_path / "out"
     desk.answers = {"out": str(out), "method": "fedprox", "size": "toy"}
     desk.federate.simulate()
@@ -183,14 +144,14 @@ def test_a_simulation_is_started_and_followed(desk: Desk, tmp_path: Path) -> Non
     assert out in desk.watch.folders
 
 
-def test_a_folder_that_is_no_federations_is_refused(desk: Desk, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_federations_is_refused(desk: FakeDesk, tmp_path: Path) -> None:
     desk.federate.open_folder(tmp_path)
     (error,) = desk.errors
     assert error.message == "This folder is not that of a federation."
     assert desk.watch.folders == ()
 
 
-def test_a_forgotten_folder_stays_where_it_is(desk: Desk, tmp_path: Path) -> None:
+def test_a_forgotten_folder_stays_where_it_is(desk: FakeDesk, tmp_path: Path) -> None:
     folder = make_site(tmp_path / "north")
     desk.follow(folder)
     desk.federate.forget()
@@ -199,7 +160,7 @@ def test_a_forgotten_folder_stays_where_it_is(desk: Desk, tmp_path: Path) -> Non
     assert (folder / "site.json").exists()
 
 
-def test_a_run_without_a_common_model_cannot_be_registered(desk: Desk, tmp_path: Path) -> None:
+def test_a_run_without_a_common_model_cannot_be_registered(desk: FakeDesk, tmp_path: Path) -> None:
     folder = make_coordinator(tmp_path / "c")
     make_run(folder, state="stopped")
     desk.follow(folder)
