@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
 import subprocess
 import sys
@@ -146,7 +147,22 @@ def _as_begun(args: dict[str, Any], data: Path, run: Path) -> tuple[dict[str, An
     begun = read_run_file(run)
     if begun["args"].get("system") != args["system"]:
         raise OtherRunError(str(begun["args"].get("system")))
+    ignored = _ignored(args, begun["args"])
+    if ignored:
+        notes.print(
+            f"The run goes on as it was begun; not used: {', '.join(ignored)}.", soft_wrap=True
+        )
     return {**args, **begun["args"]}, Path(begun["data"])
+
+
+def _ignored(args: dict[str, Any], begun: dict[str, Any]) -> list[str]:
+    """Return the options that were given, and differ from those of the run."""
+    defaults = inspect.signature(train).parameters
+    return [
+        f"--{name.replace('_', '-')}"
+        for name, value in args.items()
+        if name in begun and value != begun[name] and value != defaults[name].default
+    ]
 
 
 def _order(args: dict[str, Any], data: Path, run: Path) -> Order:

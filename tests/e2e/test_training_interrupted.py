@@ -106,7 +106,9 @@ def test_ctrl_c_stops_a_training_with_a_checkpoint(
     assert read_run(stopped).state is RunState.STOPPED
     assert (stopped / "checkpoint" / "c2fnas_vae.pt").exists()
 
-    islet.run(*_words("c2fnas_vae", dataset, stopped), "--resume")
+    # Another precision would end at other weights: what is not used is said.
+    resumed = islet.run(*_words("c2fnas_vae", dataset, stopped), "--resume", "--precision", "fp16")
+    assert "The run goes on as it was begun; not used: --precision." in resumed.stderr
     assert (stopped / _WEIGHTS).read_bytes() == (whole / _WEIGHTS).read_bytes()
     # The stopped epoch went on where it was: no step was taken twice.
     told = [(e["epoch"], e["step"]) for e in events(stopped) if e["event"] == "step"]
