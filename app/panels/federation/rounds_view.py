@@ -7,8 +7,6 @@ from PySide6.QtWidgets import (
     QFrame,
     QGridLayout,
     QHeaderView,
-    QLabel,
-    QScrollArea,
     QTableWidget,
     QTableWidgetItem,
     QTabWidget,
@@ -16,7 +14,7 @@ from PySide6.QtWidgets import (
 )
 
 from app import theme
-from app.panels import parts
+from app.panels.facts import FactsView
 from app.panels.federation import round_lines
 from app.panels.training import words
 from app.panels.training.chart import Line
@@ -51,7 +49,7 @@ class RoundsView(QTabWidget):
         self.result = _Table(())
         self.log = LogView()
         self.notes = LogView()
-        self.facts = _Facts()
+        self.facts = FactsView()
         for page, title in (
             (self._curves(), "Rounds"), (self.sent_table, "What left"),
             (self.result, "Cross-site table"), (self.notes, "Events"), (self.log, "Log"),
@@ -116,35 +114,6 @@ class _Table(QTableWidget):
                     )
                 self.setItem(row, column, item)
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-
-
-class _Facts(QScrollArea):
-    """Settings of a folder, and who its server proved to be."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self._facts: tuple[tuple[str, str], ...] = ()
-
-    def show_facts(self, facts: tuple[tuple[str, str], ...]) -> None:
-        """Show (name, value) pairs."""
-        if facts == self._facts:
-            return
-        self._facts = facts
-        body = QWidget()
-        grid = QGridLayout(body)
-        grid.setHorizontalSpacing(24)
-        grid.setVerticalSpacing(9)
-        grid.setColumnStretch(1, 1)
-        for row, (name, value) in enumerate(facts):
-            label = QLabel(value)
-            label.setWordWrap(True)
-            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-            grid.addWidget(parts.quiet(name), row, 0, Qt.AlignmentFlag.AlignTop)
-            grid.addWidget(label, row, 1)
-        grid.setRowStretch(len(facts), 1)
-        self.setWidget(body)
 
 
 def _own_lines(story: FederationStory) -> tuple[Line, ...]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QFrame,
-    QGridLayout,
     QLabel,
-    QScrollArea,
     QTabWidget,
     QWidget,
 )
@@ -15,6 +13,7 @@ from PySide6.QtWidgets import (
 from app import theme
 from app.actions import ActionSet
 from app.panels import parts
+from app.panels.facts import FactsView
 from app.panels.training import words
 from app.panels.training.curves import CurvesView
 from app.panels.training.log_view import LogView
@@ -61,7 +60,7 @@ class RunView(QWidget):
         self.curves = CurvesView()
         self.pictures = PicturesView()
         self.log = LogView()
-        self.facts = _FactsView()
+        self.facts = FactsView()
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
         self.tabs.tabBar().setDrawBase(False)
@@ -180,35 +179,6 @@ class _Tile(QFrame):
         box.setContentsMargins(10, 7, 10, 7)
         box.addWidget(label)
         box.addWidget(self.value)
-
-
-class _FactsView(QScrollArea):
-    """What the run was asked to do."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self._facts: tuple[tuple[str, str], ...] = ()
-
-    def show_facts(self, facts: tuple[tuple[str, str], ...]) -> None:
-        """Show (name, value) pairs."""
-        if facts == self._facts:
-            return
-        self._facts = facts
-        body = QWidget()
-        grid = QGridLayout(body)
-        grid.setHorizontalSpacing(24)
-        grid.setVerticalSpacing(9)
-        grid.setColumnStretch(1, 1)
-        for row, (name, value) in enumerate(facts):
-            label = QLabel(value)
-            label.setWordWrap(True)
-            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-            grid.addWidget(parts.quiet(name), row, 0, Qt.AlignmentFlag.AlignTop)
-            grid.addWidget(label, row, 1)
-        grid.setRowStretch(len(facts), 1)
-        self.setWidget(body)
 
 
 def _figures(story: RunStory) -> dict[str, str]:
