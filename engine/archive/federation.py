@@ -6,6 +6,7 @@ Everything in them is JSON and text, so that the window can follow what other pr
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -193,6 +194,11 @@ def is_site(folder: Path) -> bool:
 def is_simulation(folder: Path) -> bool:
     """Return whether `folder` is that of a simulated federation."""
     return (folder / SIMULATION_FILE).is_file()
+
+
+def is_run_name(name: str) -> bool:
+    """Return whether `name` can be that of a run; one from elsewhere could lead out of a folder."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}", name) is not None
 
 
 def is_run(folder: Path) -> bool:

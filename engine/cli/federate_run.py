@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from engine.archive.federation import (
     TABLE_FILE,
     FederationFolderError,
     is_run,
+    is_run_name,
     read_coordinator,
 )
 from engine.archive.run_events import EventTail
@@ -35,8 +35,6 @@ from engine.errors import CancelledError, IsletError
 if TYPE_CHECKING:
     from engine.federated.run_keeper import Terms
     from engine.federated.site_order import SiteOrder
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")
 
 
 class RunNameError(IsletError):
@@ -86,7 +84,7 @@ def run(
     from engine.federated.run_keeper import Terms, write_order
     from engine.federated.site_order import SiteOrder
 
-    if not _NAME.fullmatch(name):
+    if not is_run_name(name):
         raise RunNameError(name)
     read_coordinator(folder)
     place = folder / RUNS_FOLDER / name

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from engine.archive.federation import is_run_name
 from engine.errors import IsletError
 from engine.system import System
 from engine.system_json import system_from_json, system_to_json
@@ -61,7 +62,7 @@ def order_from_json(values: Mapping[str, Any]) -> SiteOrder:
         SiteOrderError: If it is something else.
     """
     try:
-        if values["format"] != _FORMAT:
+        if values["format"] != _FORMAT or not is_run_name(str(values["run"])):
             raise SiteOrderError
         return SiteOrder(
             str(values["run"]),

@@ -25,7 +25,7 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.apis.signal import Signal
 
-from engine.archive.federation import FOLDER_VARIABLE, RUNS_FOLDER, tell
+from engine.archive.federation import FOLDER_VARIABLE, RUNS_FOLDER, is_run_name, tell
 from engine.archive.run_folder import LOG_FILE
 from engine.errors import IsletError
 from engine.federated.flare.messages import OWN, TRAIN, pack, unpack
@@ -117,12 +117,16 @@ class SiteExecutor(Executor):
 
     Args:
         run: Its name.
+
+    Raises:
+        ValueError: If it is not the name of a run.
     """
 
     def __init__(self, run: str) -> None:
         super().__init__()
-        # A name that came over the network must not lead out of the folder.
-        self._run = Path(run).name
+        if not is_run_name(run):
+            raise ValueError("not the name of a run")
+        self._run = run
         self._folder = Path(os.environ[FOLDER_VARIABLE])
         self._place = self._folder / RUNS_FOLDER / self._run
         self._training = _Training(self._folder, self._run)
