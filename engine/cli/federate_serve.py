@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,6 +39,10 @@ class AnnotationError(IsletError):
             remedy="Write e.g. lesion=unlabelled: a structure, and annotated, absent or"
             " unlabelled.",
         )
+
+
+class DataError(IsletError):
+    """A data set that a site cannot train on."""
 
 
 def server(folder: Annotated[Path, typer.Argument(help="The coordinator's folder.")]) -> None:
@@ -145,14 +152,37 @@ def _annotation(given: list[str]) -> dict[str, str]:
 
 
 def _check_data(data: str) -> None:
-    from engine.cli.progress import with_progress
-    from engine.data.dataset_check import check_dataset, whole_entries
+    """Check a data set in a process of its own: what reads images would stay in memory for weeks.
 
+    Raises:
+        DataError: If it cannot be trained on.
+    """
     if not data:
         raise FederationFolderError(
             "This site has no data set yet.", remedy="Name one with --data FOLDER."
         )
-    with_progress(lambda tell: whole_entries(check_dataset(Path(data), tell)))
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        try:
+            fault = pool.submit(_fault_of, Path(data)).result()
+        except BrokenProcessPool as error:
+            raise DataError(
+                "The check of the data set was ended, e.g. by a system without enough memory.",
+                remedy="Close other programs, and start again.",
+            ) from error
+    if fault is not None:
+        message, remedy = fault
+        raise DataError(message, remedy=remedy)
+
+
+def _fault_of(data: Path) -> tuple[str, str] | None:
+    from engine.cli.progress import with_progress
+    from engine.data.dataset_check import check_dataset, whole_entries
+
+    try:
+        with_progress(lambda tell: whole_entries(check_dataset(data, tell)))
+    except IsletError as error:
+        return error.message, error.remedy
+    return None
 
 
 def _say(state: str) -> None:
