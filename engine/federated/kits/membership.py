@@ -46,6 +46,7 @@ from engine.federated.kits.flare_tool import (
 )
 from engine.federated.kits.names import (
     HostError,
+    UnusableNameError,
     check_host,
     check_name,
     grouped,
@@ -147,6 +148,9 @@ def approve(folder: Path, request: Path, signed: Path, fingerprint: str = "") ->
         asked = read_request(copy)
         name, key = str(asked.get("name")), grouped(str(asked.get("public_key_sha256")))
         check_name("site", name)
+        if name == coordinator.host.lower():
+            # FLARE's certificates of sites may be used for servers, too.
+            raise UnusableNameError("site", name)
         if asked.get("project") != coordinator.name:
             raise RequestError(
                 f"The request is for the federation '{asked.get('project')}', not for"

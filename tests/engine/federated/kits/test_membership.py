@@ -142,6 +142,14 @@ def test_a_key_that_was_not_read_aloud_is_not_approved(trial: Made, tmp_path: Pa
     assert not (tmp_path / "a").exists()
 
 
+def test_no_site_has_the_name_of_the_server(tmp_path: Path, trial: Made) -> None:
+    """Its certificate could be shown to other sites as the server's."""
+    request_membership(tmp_path / "s", federation="trial", name="localhost", organisation="x")
+    with pytest.raises(UnusableNameError, match="'localhost' cannot be the name of a site"):
+        approve(trial.coordinator, tmp_path / "s" / "request.zip", tmp_path / "a")
+    assert read_members(trial.coordinator) == ()
+
+
 def test_a_name_that_another_key_has_is_not_given_again(trial: Made, tmp_path: Path) -> None:
     other = Member("north", "x", "AA:BB", "2026-01-01", "2029-01-01")
     write_members(trial.coordinator, (other,))
