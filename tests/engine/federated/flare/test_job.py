@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.federated.flare.job import CONTROLLER, EXECUTOR, Job, write_job
-from engine.federated.flare.ready import ALLOWED
+from engine.federated.flare.ready import Role, make_ready
 
 _JOB = Job("first", ("north", "süd west"), 2)
 
@@ -37,9 +37,13 @@ def test_a_job_is_three_files_of_json_without_code(tmp_path: Path) -> None:
     assert executor["executor"] == {"path": EXECUTOR, "args": {"run": "first"}}
 
 
-@pytest.mark.parametrize("path", [CONTROLLER, EXECUTOR])
-def test_what_a_job_names_is_installed_and_allowed(path: str) -> None:
+@pytest.mark.parametrize(("role", "path"), [("server", CONTROLLER), ("client", EXECUTOR)])
+def test_what_a_job_names_is_installed_and_allowed(role: Role, path: str, tmp_path: Path) -> None:
     pytest.importorskip("nvflare")
-    assert path.startswith(ALLOWED)
+    local = tmp_path / "local"
+    local.mkdir()
+    (local / "resources.json.default").write_text('{"components": []}', encoding="utf-8")
+    make_ready(tmp_path, role, tmp_path / "store")
+    assert json.loads((local / "resources.json").read_bytes())["class_allow_list"] == [path]
     module, _, name = path.rpartition(".")
     assert hasattr(importlib.import_module(module), name)
