@@ -262,8 +262,7 @@ class MainWindow(QMainWindow):
         }
         holds = frozenset(name for name, is_true in facts.items() if is_true)
         # What cannot be seen has no keys: each page knows only its own commands.
-        pages = {self.training: self.training.facts, self.federation: self.federation.facts}
-        shown = pages.get(self._pages.currentWidget(), holds)
+        shown = getattr(self._pages.currentWidget(), "facts", holds)
         self.actions_by_id.set_facts(shown | (holds & {"job"}))
         tooltip = reason or "Look for lesions in the open case (Ctrl+Return)"
         self.actions_by_id["case.analyse"].setToolTip(tooltip)
@@ -279,16 +278,6 @@ class MainWindow(QMainWindow):
 
     # Pages.
 
-    @property
-    def is_training_shown(self) -> bool:
-        """Whether the training page is shown, in place of the panes."""
-        return self._pages.currentWidget() is self.training
-
-    @property
-    def is_reading_shown(self) -> bool:
-        """Whether the panes are shown."""
-        return self._pages.currentIndex() == 0
-
     def show_federation(self) -> None:
         """Show the federation page; the case stays as it is."""
         self._show_page(2)
@@ -301,7 +290,7 @@ class MainWindow(QMainWindow):
 
     def show_reading(self) -> None:
         """Show the panes."""
-        if not self.is_reading_shown:
+        if self._pages.currentIndex():
             self._show_page(0)
             self.grid.pane("axial").setFocus()
 
@@ -386,7 +375,7 @@ class MainWindow(QMainWindow):
     def _listens_for_keys(self) -> bool:
         if QApplication.activeModalWidget() is not None or not self.isActiveWindow():
             return False
-        if not self.is_reading_shown:
+        if self._pages.currentIndex():
             return False
         return not isinstance(QApplication.focusWidget(), QLineEdit | QAbstractButton)
 

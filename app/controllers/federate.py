@@ -21,36 +21,14 @@ from app.tasks.federation_story import FederationStory, is_federation
 from app.tasks.federation_watch import FederationWatch
 from app.tasks.run_process import Launcher, Question
 from engine.archive.federation import RUNS_FOLDER, read_site
-from engine.archive.federation_terms import TERMS
-from engine.archive.registered import all_systems, free_name, register
+from engine.archive.registered import free_name, register
 from engine.archive.run_folder import write_wish
 from engine.errors import IsletError
 
-_PERCENT = 100
 _AS_IT_SAYS = forms.STATES[0]
 
 Ask = Callable[[str, str, Sequence[Field], str], Mapping[str, str] | None]
 """Asks with a title, a text, fields and a verb; None where nothing shall be done."""
-
-
-class FederatedExtraMissingError(IsletError):
-    """NVIDIA FLARE is not installed."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "Real federations need NVIDIA FLARE, which is not installed.",
-            remedy="Type 'make setup-federated' once; simulations do not need it.",
-        )
-
-
-class NotAFederationError(IsletError):
-    """A folder that is no federation's."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "This folder is not that of a federation.",
-            remedy="Choose a coordinator's folder, a site's, or that of a simulation.",
-        )
 
 
 class Federate(QObject):
@@ -146,7 +124,7 @@ class Federate(QObject):
         if story is None:
             return
         given = self._needing_flare(
-            "Join with the coordinator's answer", _as_text(TERMS), forms.join_fields(), "Join"
+            "Join with the coordinator's answer", forms.TERMS_TEXT, forms.join_fields(), "Join"
         )
         if given is not None:
             words = ("federate", "join", str(story.folder), given["signed"])
@@ -224,14 +202,14 @@ class Federate(QObject):
             "New federated run",
             "Sites train on what they hold, and only updates of the network travel. The run"
             " survives servers and sites that stop; this window may be closed.",
-            forms.run_fields(_federable()),
+            forms.run_fields(forms.federable()),
             "Start",
         )
         if given is None:
             return
         words = ("federate", "run", str(story.folder), given["system"], "--run", given["run"])
         more = ("--min-sites", given["min_sites"], "--grace", given["grace"])
-        asked = (*words, "--method", given["method"], *_common_words(given), *more)
+        asked = (*words, "--method", given["method"], *forms.common_words(given), *more)
         # What it takes is known in a few seconds, and what is wrong with it, too.
         self._do((*asked, "--dry-run"), lambda needs: self._on_needs(needs, story, asked, given))
 
@@ -256,7 +234,7 @@ class Federate(QObject):
             "Simulate a federation",
             "Every site trains on this computer, one after another. Without a file of sites, three"
             " of phantoms are made: a healthy one, one with tumours, and a small one.",
-            forms.simulate_fields(_federable()),
+            forms.simulate_fields(forms.federable()),
             "Start",
         )
         if given is None:
@@ -264,7 +242,7 @@ class Federate(QObject):
         out = Path(given["out"])
         words = ("federate", "simulate", given["system"], "--method", given["method"], "--table")
         sites = ("--sites", given["sites"]) if given["sites"] else ()
-        self._launch((*words, *_common_words(given), *sites, "--out", str(out)), out)
+        self._launch((*words, *forms.common_words(given), *sites, "--out", str(out)), out)
         self._add(out)
 
     def open(self) -> None:
@@ -278,7 +256,7 @@ class Federate(QObject):
     def open_folder(self, folder: Path) -> None:
         """Follow `folder`, if it is a federation's."""
         if not is_federation(folder):
-            self._show_error(NotAFederationError())
+            self._show_error(forms.NotAFederationError())
             return
         self._add(folder)
 
@@ -308,7 +286,7 @@ class Federate(QObject):
         site = read_site(story.folder)
         given = self._needing_flare(
             f"Take part as {site.name}",
-            _as_text(TERMS),
+            forms.TERMS_TEXT,
             forms.start_fields(site.data, site.share_at_most, site.device),
             "I agree – start",
         )
@@ -318,7 +296,7 @@ class Federate(QObject):
         for structure in forms.STRUCTURES:
             if given[structure] != _AS_IT_SAYS:
                 words += ["--annotation", f"{structure}={given[structure]}"]
-        words += ["--share-at-most", _part(given["share"]), "--device", given["device"]]
+        words += ["--share-at-most", forms.part_of(given["share"]), "--device", given["device"]]
         self._launch(words, story.folder)
 
     def _on_requested(self, made: Mapping[str, Any]) -> None:
@@ -345,13 +323,7 @@ class Federate(QObject):
         asked: tuple[str, ...],
         given: Mapping[str, str],
     ) -> None:
-        mega = 1e6
-        text = (
-            f"{needs['rounds']} rounds of {needs['local_epochs']} epochs. Every round"
-            f" {needs['bytes_to_site'] / mega:.1f} MB go to a site, and about"
-            f" {needs['bytes_from_site'] / mega:.1f} MB come back of"
-            f" {needs['dense_bytes'] / mega:.1f} MB."
-        )
+        text = forms.needs_text(needs)
         if self._asks and not ConfirmDialog(self._window, "Start this run?", text, "Start").exec():
             self.settled.emit()
             return
@@ -369,7 +341,7 @@ class Federate(QObject):
         self, title: str, text: str, fields: Sequence[Field], verb: str
     ) -> Mapping[str, str] | None:
         if find_spec("nvflare") is None:
-            self._show_error(FederatedExtraMissingError())
+            self._show_error(forms.FederatedExtraMissingError())
             return None
         return self._ask(title, text, fields, verb)
 
@@ -384,11 +356,7 @@ class Federate(QObject):
     def _agrees_to_stop(self, story: FederationStory) -> bool:
         if not self._asks:
             return True
-        text = (
-            "The sites wait until it is started again; runs can be resumed."
-            if story.kind == "coordinator"
-            else "What is finished is kept. The federation goes on without it if it can."
-        )
+        text = forms.STOPPING[story.kind == "coordinator"]
         return bool(ConfirmDialog(self._window, f"Stop {story.name}?", text, "Stop").exec())
 
     def _tell(self, title: str, text: str) -> None:
@@ -429,32 +397,3 @@ class Federate(QObject):
 
     def _remember(self) -> None:
         self._store.update(replace(self._store.settings, federations=self._watch.folders))
-
-
-def _federable() -> tuple[str, ...]:
-    """Return what a federation can train: systems that segment, with no head fitted afterwards."""
-    return tuple(
-        system.name
-        for system in all_systems()
-        if "segmentation" in system.head_names and "subtype" not in system.head_names
-    )
-
-
-def _common_words(given: Mapping[str, str]) -> tuple[str, ...]:
-    words = ["--size", given["size"], "--share", _part(given["share"])]
-    for name, option in (("rounds", "--rounds"), ("epochs", "--local-epochs")):
-        if given[name]:
-            words += [option, given[name]]
-    return tuple(words)
-
-
-def _part(percent: str) -> str:
-    """Return a part of one; what is no number is left for the command to refuse."""
-    try:
-        return f"{float(percent) / _PERCENT:g}"
-    except ValueError:
-        return percent
-
-
-def _as_text(terms: Sequence[str]) -> str:
-    return "\n\n".join(terms)

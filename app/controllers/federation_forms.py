@@ -2,14 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from app.dialogs.form import Field
+from engine.archive.federation_terms import TERMS
+from engine.archive.registered import all_systems
+from engine.errors import IsletError
 
 METHODS = ("fedavg", "fedprox", "dtp", "dwa")
 SIZES = ("toy", "small", "full")
 STATES = ("as the data set says", "annotated", "absent", "unlabelled")
 STRUCTURES = ("pancreas", "lesion")
+TERMS_TEXT = "\n\n".join(TERMS)
+STOPPING = {
+    True: "The sites wait until it is started again; runs can be resumed.",
+    False: "What is finished is kept. The federation goes on without it if it can.",
+}
+"""What a stop means, by whether it is the coordinator's."""
+_PERCENT = 100
+_MEGA = 1e6
+
+
+class FederatedExtraMissingError(IsletError):
+    """NVIDIA FLARE is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Real federations need NVIDIA FLARE, which is not installed.",
+            remedy="Type 'make setup-federated' once; simulations do not need it.",
+        )
+
+
+class NotAFederationError(IsletError):
+    """A folder that is no federation's."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This folder is not that of a federation.",
+            remedy="Choose a coordinator's folder, a site's, or that of a simulation.",
+        )
 
 
 def request_fields() -> tuple[Field, ...]:
@@ -96,4 +129,40 @@ def _system_fields(systems: tuple[str, ...]) -> tuple[Field, ...]:
         Field("rounds", "Rounds", hint="the system's own without it", is_needed=False),
         Field("epochs", "Local epochs", hint="the system's own without it", is_needed=False),
         Field("share", "Part of every update that leaves, %", value="25"),
+    )
+
+
+def federable() -> tuple[str, ...]:
+    """Return what a federation can train: systems that segment, with no head fitted afterwards."""
+    return tuple(
+        system.name
+        for system in all_systems()
+        if "segmentation" in system.head_names and "subtype" not in system.head_names
+    )
+
+
+def common_words(given: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the words of a command that say size, share, rounds and epochs."""
+    words = ["--size", given["size"], "--share", part_of(given["share"])]
+    for name, option in (("rounds", "--rounds"), ("epochs", "--local-epochs")):
+        if given[name]:
+            words += [option, given[name]]
+    return tuple(words)
+
+
+def part_of(percent: str) -> str:
+    """Return a part of one; what is no number is left for the command to refuse."""
+    try:
+        return f"{float(percent) / _PERCENT:g}"
+    except ValueError:
+        return percent
+
+
+def needs_text(needs: Mapping[str, Any]) -> str:
+    """Return what a run will take, in words."""
+    return (
+        f"{needs['rounds']} rounds of {needs['local_epochs']} epochs. Every round"
+        f" {needs['bytes_to_site'] / _MEGA:.1f} MB go to a site, and about"
+        f" {needs['bytes_from_site'] / _MEGA:.1f} MB come back of"
+        f" {needs['dense_bytes'] / _MEGA:.1f} MB."
     )

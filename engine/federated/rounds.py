@@ -13,7 +13,7 @@ from torch import Tensor
 
 from engine.federated.aggregate import AGGREGATORS, Report, Update, aggregated, shares
 from engine.federated.local import Scores
-from engine.federated.sharing import check_fits, decode, dense_bytes
+from engine.federated.sharing import DamagedUpdateError, check_fits, decode, dense_bytes
 from engine.networks.vae import strip_system
 from engine.system import Federation, System
 
@@ -106,7 +106,7 @@ class Rounds:
         try:
             weights = self._aggregator.weights(number, reports)
             model = aggregated(state.model, updates, weights, shares(reports), self._buffers)
-        except BaseException:
+        except DamagedUpdateError:
             self._aggregator.restore(before)
             raise
         dense = dense_bytes(state.model)

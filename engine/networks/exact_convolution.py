@@ -19,6 +19,10 @@ _SAFE_EXTENT = 3  # ours: nothing wrong was found from here on
 class _Conv3d(nn.Conv3d):
     """A convolution that trains on thin volumes in fp32."""
 
+    def _get_name(self) -> str:
+        # What is written of a network tells nothing of how a CPU computes it.
+        return nn.Conv3d.__name__
+
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if not _is_unsafe(input, weight):
             return super()._conv_forward(input, weight, bias)

@@ -103,13 +103,13 @@ def test_a_run_of_the_form_is_started_followed_stopped_and_resumed(
 
 
 def test_the_page_is_shown_and_left_and_the_case_stays(room: Room) -> None:
-    assert not room.window.is_training_shown
+    assert not room.window.training.isVisibleTo(room.window)
     room.do("page.training")
-    assert room.window.is_training_shown
+    assert room.window.training.isVisibleTo(room.window)
     assert not room.window.actions_by_id["slice.next"].isEnabled()
     assert room.window.actions_by_id["page.training"].isChecked()
     room.do("page.reading")
-    assert not room.window.is_training_shown
+    assert not room.window.training.isVisibleTo(room.window)
     assert room.window.actions_by_id["page.reading"].isChecked()
 
 
