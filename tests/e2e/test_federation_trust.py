@@ -217,7 +217,9 @@ def test_no_program_of_the_coordinators_choice_runs_at_a_site(trial: Trial, tmp_
         _submit(trial, job)
         until(lambda words=words: trial.has_logged(words) or mark.exists(), words, 60)
     assert not mark.exists()
+    before = len(trial.told("connected"))
     trial.start(trial.coordinator)
+    until(lambda: len(trial.told("connected")) > before, "the site at its own server", 30)
     until(lambda: trial.last(trial.site)["state"] == "online", "the site online", 30)
 
 
