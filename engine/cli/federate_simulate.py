@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from engine.archive.federation import SIMULATION_FILE, claim
+from engine.archive.run_folder import LOG_FILE, write_json
 from engine.cli.console import notes, results
 from engine.cli.output import UnusableFolderError, check_output_folder, complete_or_nothing
 from engine.cli.progress import with_progress
@@ -140,6 +141,10 @@ def _begin(out: Path, asked: Mapping[str, Any]) -> None:
         UnusableFolderError: If it holds anything else.
     """
     path = out / SIMULATION_FILE
+    if out.is_dir() and {each.name for each in out.iterdir()} == {LOG_FILE}:
+        # The window opens the log before the simulation is there.
+        write_json(path, asked)
+        return
     if not path.exists():
         check_output_folder(out, needed_bytes=_BYTES)
         with complete_or_nothing(out) as folder:
