@@ -261,20 +261,16 @@ class RunKeeper:
     def hear_judgement(self, answers: Mapping[str, Answer]) -> None:
         """Hear how the last aggregate validated."""
         scores = {
-            site: answer.values["scores"]["common"]
+            site: found["common"]
             for site, answer in answers.items()
-            if not answer.is_refusal
+            if "common" in (found := _scores_of(answer))
         }
         self._judge(scores)
         self._save()
 
     def finish(self, answers: Mapping[str, Answer]) -> None:
         """Write the cross-site table, and the best aggregate as a system."""
-        by_site = {
-            site: answer.values["scores"]
-            for site, answer in answers.items()
-            if not answer.is_refusal
-        }
+        by_site = {site: found for site, answer in answers.items() if (found := _scores_of(answer))}
         names = list(dict.fromkeys(name for scores in by_site.values() for name in scores))
         rows = [
             Row(
@@ -352,5 +348,23 @@ def _check(answer: Answer, model: Mapping[str, Tensor]) -> None:
         raise DamagedUpdateError("it says neither loss nor number of cases")
     if not isfinite(loss):
         raise DamagedUpdateError("its loss is not a number")
-    if not isinstance(answer.values.get("validation"), dict):
+    if not isinstance(answer.values.get("seconds"), int | float):
+        raise DamagedUpdateError("it does not say how long it took")
+    if not _are_scores(answer.values.get("validation")):
         raise DamagedUpdateError("its validation is missing")
+
+
+def _scores_of(answer: Answer) -> dict[str, Scores]:
+    """Return a site's scores of every model; without those that make no sense."""
+    found: Any = None if answer.is_refusal else answer.values.get("scores")
+    if not isinstance(found, dict):
+        return {}
+    return {name: scores for name, scores in found.items() if _are_scores(scores)}
+
+
+def _are_scores(found: object) -> bool:
+    """Return whether it is by structure the numbers of at least one case."""
+    return isinstance(found, dict) and all(
+        isinstance(each, list) and each and all(isinstance(value, int | float) for value in each)
+        for each in found.values()
+    )

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import queue
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -264,7 +267,7 @@ def main() -> None:
     # What libraries print must not be taken for an answer.
     answers, sys.stdout = sys.stdout, sys.stderr
     training: SiteTraining | None = None
-    for line in sys.stdin:
+    for line in _lines():
         try:
             asked = json.loads(line)
             if asked["do"] == "begin":
@@ -284,6 +287,24 @@ def main() -> None:
             answer = _refusal(OutOfMemoryError())
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
+
+
+def _lines() -> Iterator[str]:
+    """Yield what is asked; end this process at once, in the middle of a round, if nobody asks.
+
+    Whoever asked may have been killed, and its successor begins another process: two would train
+    on one checkpoint.
+    """
+    lines: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_listen, args=(lines,), daemon=True).start()
+    while True:
+        yield lines.get()
+
+
+def _listen(lines: queue.Queue[str]) -> None:
+    for line in sys.stdin:
+        lines.put(line)
+    os._exit(0)
 
 
 def _answer(training: SiteTraining, asked: Mapping[str, Any]) -> dict[str, Any]:

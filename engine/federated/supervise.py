@@ -42,6 +42,7 @@ _LOOK_EVERY_S = 1.0
 _WAIT_S = 180.0  # ours: a site that is restarted is back within one minute
 _LOGIN_S = 20.0
 _FRUITLESS = 3  # ours: jobs in a row that end without a round
+_SERVER_GONE = "The server does not answer; it is waited for."
 
 
 class TooFewSitesError(IsletError):
@@ -220,13 +221,14 @@ class _Supervisor:
     def _job(self) -> str:
         """Submit one job and follow it; return why it ended, where the run is not finished."""
         with self._logged_in() as admin:
-            sites = self._enough_sites(admin)
             tail = EventTail(self._run.folder)
-            tail.read()
-            replace_text(self._run.place / CONTROL_FILE, "run\n")
-            with tempfile.TemporaryDirectory() as made:
-                job = Job(self._run.run, sites, self._terms.min_sites)
-                job_id = admin.submit(write_job(job, Path(made)))
+            try:
+                sites = self._enough_sites(admin)
+                tail.read()
+                job_id = self._submitted(admin, sites)
+            except NoServerError:
+                self._tell("alarm", text=_SERVER_GONE)
+                return "the server went away."
             self._tell("job", job_id=job_id, sites=list(sites), round=self._num_rounds() + 1)
             try:
                 return self._follow(admin, job_id, sites, tail)
@@ -234,6 +236,15 @@ class _Supervisor:
                 # One that is over does not mind; FLARE would wait for sites that are gone.
                 with contextlib.suppress(OSError):
                     admin.abort(job_id)
+
+    def _submitted(self, admin: Admin, sites: tuple[str, ...]) -> str:
+        replace_text(self._run.place / CONTROL_FILE, "run\n")
+        with tempfile.TemporaryDirectory() as made:
+            place = write_job(Job(self._run.run, sites, self._terms.min_sites), Path(made))
+            try:
+                return admin.submit(place)
+            except OSError as error:
+                raise NoServerError from error
 
     def _follow(self, admin: Admin, job_id: str, sites: Sequence[str], tail: EventTail) -> str:
         """Return why a job has ended, or must."""
@@ -256,7 +267,7 @@ class _Supervisor:
                 if admin.is_over(job_id):
                     return "the job ended early."
             except OSError:
-                self._tell("alarm", text="The server does not answer; it is waited for.")
+                self._tell("alarm", text=_SERVER_GONE)
                 return "the server went away."
             time.sleep(_LOOK_EVERY_S)
         return ""
@@ -273,13 +284,15 @@ class _Supervisor:
 
     @contextlib.contextmanager
     def _logged_in(self) -> Iterator[Admin]:
+        with contextlib.ExitStack() as stack:
+            yield self._entered(stack)
+
+    def _entered(self, stack: contextlib.ExitStack) -> Admin:
         until = time.monotonic() + self._run.wait_s
         while True:
             self._look()
             try:
-                with self._login(self._run.folder) as admin:
-                    yield admin
-                    return
+                return stack.enter_context(self._login(self._run.folder))
             except NoServerError:
                 if time.monotonic() > until:
                     raise

@@ -7,6 +7,7 @@ end the job for every site.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -79,6 +80,10 @@ class _Training:
         if process is not None:
             process.kill()
             process.wait()
+            assert process.stdin is not None, "it is asked there"
+            # A question that it did not take can no longer be sent.
+            with contextlib.suppress(OSError):
+                process.stdin.close()
 
     def _start(self) -> None:
         command = [sys.executable, "-m", "engine.federated.site_training"]
@@ -213,11 +218,16 @@ class SiteExecutor(Executor):
         self._tell("state", state=state, message="", remedy="")
 
     def _tell(self, event: str, **values: Any) -> None:
-        tell(self._folder, event, run=self._run, **values)
+        try:
+            tell(self._folder, event, run=self._run, **values)
+        except IsletError as error:
+            # On a full disk; the server must hear of it all the same.
+            log.warning("An event could not be written: %s", error.message)
 
 
 def _listen(process: subprocess.Popen[str], answers: queue.Queue[str | None]) -> None:
     assert process.stdout is not None, "it answers there"
-    for line in process.stdout:
-        answers.put(line)
+    with process.stdout:
+        for line in process.stdout:
+            answers.put(line)
     answers.put(None)
