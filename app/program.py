@@ -233,7 +233,6 @@ class Program(QObject):
         if self._asks:
             # A picture is of what it is told to show.
             self.trainer.follow()
-            self.federator.follow()
 
     def _open_series(self, source: object) -> None:
         self.opener.open_source(source, self.window.series.list.sources)  # type: ignore[arg-type]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from app.tasks.federation_story import FederationStory, is_federation
 from app.tasks.federation_watch import FederationWatch
 from app.tasks.run_process import Launcher, Question
 from engine.archive.federation import RUNS_FOLDER, read_site
+from engine.archive.federation_extra import FederatedExtraMissingError, require_flare
 from engine.archive.registered import free_name, register
 from engine.archive.run_folder import write_wish
 from engine.errors import IsletError
@@ -72,6 +72,9 @@ class Federate(QObject):
         self._ask = ask if ask is not None else self._ask_with_form
         self._launcher = Launcher()
         watch.changed.connect(self._page.show_stories)
+        # Nobody pays for what nobody looks at: not at the start, and not while a case is read.
+        self._page.shown.connect(watch.start)
+        self._page.hidden.connect(watch.stop)
 
     def verbs(self) -> dict[str, Callable[[], object]]:
         """Return what this controller does, by action."""
@@ -92,10 +95,6 @@ class Federate(QObject):
             "federation.register": self.register,
             "federation.forget": self.forget,
         }
-
-    def follow(self) -> None:
-        """Follow the known folders from now on."""
-        self._watch.start()
 
     def shutdown(self) -> None:
         """Follow nothing any more; what runs goes on."""
@@ -340,8 +339,10 @@ class Federate(QObject):
     def _needing_flare(
         self, title: str, text: str, fields: Sequence[Field], verb: str
     ) -> Mapping[str, str] | None:
-        if find_spec("nvflare") is None:
-            self._show_error(forms.FederatedExtraMissingError())
+        try:
+            require_flare()
+        except FederatedExtraMissingError as error:
+            self._show_error(error)
             return None
         return self._ask(title, text, fields, verb)
 

@@ -25,16 +25,6 @@ _PERCENT = 100
 _MEGA = 1e6
 
 
-class FederatedExtraMissingError(IsletError):
-    """NVIDIA FLARE is not installed."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "Real federations need NVIDIA FLARE, which is not installed.",
-            remedy="Type 'make setup-federated' once; simulations do not need it.",
-        )
-
-
 class NotAFederationError(IsletError):
     """A folder that is no federation's."""
 

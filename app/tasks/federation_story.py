@@ -13,16 +13,18 @@ from engine.archive.federation import (
     SENT_FILE,
     TABLE_FILE,
     is_coordinator,
+    is_run,
     is_simulation,
     is_site,
     read_coordinator,
     read_lines,
+    read_members,
     read_site,
     runs,
 )
-from engine.archive.federation_status import status_of
+from engine.archive.federation_status import count, status_of, told_state
 from engine.archive.run_events import EventTail
-from engine.archive.run_folder import LOG_FILE
+from engine.archive.run_folder import EVENTS_FILE, LOG_FILE, WEIGHTS_FILE
 from engine.errors import IsletError
 
 _LOG_BYTES = 20_000
@@ -95,15 +97,16 @@ class FederationStory:
     log_tail: str = ""
     has_joined: bool = True
 
-    @property
-    def run(self) -> RunTold | None:
-        """The newest run."""
-        return self.runs[-1] if self.runs else None
-
 
 @dataclass(slots=True)
-class _SiteMemory:
-    """What a site's events told so far."""
+class _Memory:
+    """What the events of a folder told so far.
+
+    Attributes:
+        connected: Sites of a server.
+        state: The last event "state".
+        run: Of a site, the one it takes part in; what follows is by run.
+    """
 
     records: dict[str, dict[int, Mapping[str, Any]]] = field(
         default_factory=lambda: dict[str, dict[int, Mapping[str, Any]]]()
@@ -113,6 +116,8 @@ class _SiteMemory:
     steps: list[tuple[float, float]] = field(default_factory=lambda: list[tuple[float, float]]())
     run: str = ""
     server: Mapping[str, Any] | None = None
+    state: Mapping[str, Any] = field(default_factory=lambda: dict[str, Any]())
+    connected: set[str] = field(default_factory=lambda: set[str]())
 
 
 class FolderReader:
@@ -125,16 +130,16 @@ class FolderReader:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._tail = EventTail(folder)
-        self._site = _SiteMemory()
+        self._memory = _Memory()
 
     def read(self) -> FederationStory:
         """Return what the folder tells now; one that cannot be read says so."""
         folder = self._folder
         try:
             if is_coordinator(folder):
-                return self._coordinator()
+                return self._coordinator(self._status())
             if is_site(folder):
-                return self._site_story()
+                return self._site_story(self._status())
         except IsletError as error:
             return _broken(folder, error.message, error.remedy)
         if is_simulation(folder):
@@ -145,17 +150,24 @@ class FolderReader:
             "Take it off the list, or bring the folder back.",
         )
 
-    def _coordinator(self) -> FederationStory:
+    def _status(self) -> dict[str, Any]:
+        """Hear what is new, and return how the folder's process is."""
+        for event in self._tail.read():
+            _hear(self._memory, event)
+        return told_state(self._memory.state, is_running=runs(self._folder))
+
+    def _coordinator(self, status: Mapping[str, Any]) -> FederationStory:
         folder, known = self._folder, read_coordinator(self._folder)
-        status = status_of(folder)
+        connected = self._memory.connected if status["is_running"] else set[str]()
         states = {
-            site["name"]: "revoked"
-            if site["is_revoked"]
+            member.name: "revoked"
+            if member.revoked
             else "connected"
-            if site["is_connected"]
+            if member.name in connected
             else "approved"
-            for site in status["sites"]
+            for member in read_members(folder)
         }
+        places = sorted(filter(is_run, (folder / RUNS_FOLDER).glob("*")), key=_age)
         return FederationStory(
             folder,
             "coordinator",
@@ -171,15 +183,12 @@ class FolderReader:
                 ("Organisation", known.organisation),
             ),
             tuple(states.items()),
-            tuple(_run_told(folder / RUNS_FOLDER / each["run"], each) for each in _by_age(folder)),
+            tuple(_run_told(place, status_of(place)) for place in places),
             log_tail=_tail_of(folder / LOG_FILE),
         )
 
-    def _site_story(self) -> FederationStory:
-        folder, site = self._folder, read_site(self._folder)
-        for event in self._tail.read():
-            _hear(self._site, event)
-        status, memory = status_of(folder), self._site
+    def _site_story(self, status: Mapping[str, Any]) -> FederationStory:
+        folder, site, memory = self._folder, read_site(self._folder), self._memory
         states = ", ".join(f"{name} {state}" for name, state in site.annotation.items())
         facts = [
             ("Site", f"{site.name}, {site.organisation}"),
@@ -245,8 +254,9 @@ class FolderReader:
         )
 
 
-def _hear(memory: _SiteMemory, event: Mapping[str, Any]) -> None:
+def _hear(memory: _Memory, event: Mapping[str, Any]) -> None:
     """Take in one event; one that makes no sense is passed over."""
+    count(memory.connected, event)
     listen = _LISTENERS.get(str(event.get("event")))
     if listen is None:
         return
@@ -256,22 +266,26 @@ def _hear(memory: _SiteMemory, event: Mapping[str, Any]) -> None:
         return
 
 
-def _hear_server(memory: _SiteMemory, _run: str, event: Mapping[str, Any]) -> None:
+def _hear_state(memory: _Memory, _run: str, event: Mapping[str, Any]) -> None:
+    memory.state = event
+
+
+def _hear_server(memory: _Memory, _run: str, event: Mapping[str, Any]) -> None:
     memory.server = event
 
 
-def _hear_job(memory: _SiteMemory, run: str, event: Mapping[str, Any]) -> None:
+def _hear_job(memory: _Memory, run: str, event: Mapping[str, Any]) -> None:
     if run != memory.run:
         memory.run, memory.steps = run, []
     memory.rounds[run] = int(event["rounds"])
 
 
-def _hear_record(memory: _SiteMemory, run: str, event: Mapping[str, Any]) -> None:
+def _hear_record(memory: _Memory, run: str, event: Mapping[str, Any]) -> None:
     record = event["record"]
     memory.records.setdefault(run, {})[int(record["round"])] = record
 
 
-def _hear_step(memory: _SiteMemory, _run: str, event: Mapping[str, Any]) -> None:
+def _hear_step(memory: _Memory, _run: str, event: Mapping[str, Any]) -> None:
     share = (event["epoch"] - 1 + event["step"] / event["steps"]) / event["epochs"]
     loss = float(sum(event["losses"].values()))
     memory.steps.append((event["round"] - 1 + float(share), loss))
@@ -279,12 +293,13 @@ def _hear_step(memory: _SiteMemory, _run: str, event: Mapping[str, Any]) -> None
         memory.steps[:] = memory.steps[::2]
 
 
-def _hear_words(memory: _SiteMemory, run: str, event: Mapping[str, Any]) -> None:
+def _hear_words(memory: _Memory, run: str, event: Mapping[str, Any]) -> None:
     text = str(event.get("text") or f"{event['message']} {event['remedy']}")
     memory.events.setdefault(run, []).append(text)
 
 
 _LISTENERS = {
+    "state": _hear_state,
     "server": _hear_server,
     "job": _hear_job,
     "federation": _hear_record,
@@ -297,7 +312,7 @@ _LISTENERS = {
 def _run_told(place: Path, status: Mapping[str, Any]) -> RunTold:
     events: list[str] = []
     rounds = 0
-    for event in read_lines(place / "events.jsonl"):
+    for event in read_lines(place / EVENTS_FILE):
         kind = event.get("event")
         if kind == "begun":
             rounds = int(event.get("rounds", 0))
@@ -318,13 +333,8 @@ def _run_told(place: Path, status: Mapping[str, Any]) -> RunTold:
         _text(place / TABLE_FILE),
         (),
         tuple(events),
-        (place / "weights.safetensors").is_file(),
+        (place / WEIGHTS_FILE).is_file(),
     )
-
-
-def _by_age(folder: Path) -> list[dict[str, Any]]:
-    found = status_of(folder)["runs"]
-    return sorted(found, key=lambda each: _age(folder / RUNS_FOLDER / each["run"]))
 
 
 def _age(place: Path) -> float:

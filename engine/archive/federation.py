@@ -13,7 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from engine.archive.run_folder import append_event, folder_error, is_alive, this_process, write_json
+from engine.archive.run_folder import (
+    EVENTS_FILE,
+    append_event,
+    folder_error,
+    is_alive,
+    this_process,
+    write_json,
+)
 from engine.errors import IsletError
 
 COORDINATOR_FILE = "federation.json"
@@ -213,7 +220,7 @@ def tell(folder: Path, event: str, **values: Any) -> None:
         RunFolderError: If it cannot be written.
     """
     try:
-        append_event(folder / "events.jsonl", event, **values)
+        append_event(folder / EVENTS_FILE, event, **values)
     except OSError as error:
         raise folder_error(error) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +48,36 @@ def connected_sites(folder: Path) -> frozenset[str]:
         return frozenset()
     found: set[str] = set()
     for event in read_lines(folder / EVENTS_FILE):
-        if event.get("event") == "state":
-            found.clear()
-        elif event.get("event") == "connected":
-            found.add(str(event.get("site")))
-        elif event.get("event") == "disconnected":
-            found.discard(str(event.get("site")))
+        count(found, event)
     return frozenset(found)
+
+
+def count(connected: set[str], event: Mapping[str, Any]) -> None:
+    """Change who is connected to a server by one of its events."""
+    if event.get("event") == "state":
+        connected.clear()
+    elif event.get("event") == "connected":
+        connected.add(str(event.get("site")))
+    elif event.get("event") == "disconnected":
+        connected.discard(str(event.get("site")))
+
+
+def told_state(last: Mapping[str, Any], *, is_running: bool) -> dict[str, Any]:
+    """Return how server or site is: what it said last, if it still runs or failed.
+
+    Args:
+        last: Its last event "state"; empty before any.
+        is_running: Whether its process is there.
+    """
+    state = str(last.get("state", "stopped"))
+    if not is_running and state != "failed":
+        state, last = "stopped", {}
+    return {
+        "is_running": is_running,
+        "state": state,
+        "message": last.get("message", ""),
+        "remedy": last.get("remedy", ""),
+    }
 
 
 def _run_status(place: Path) -> dict[str, Any]:
@@ -80,10 +104,13 @@ def _run_status(place: Path) -> dict[str, Any]:
 
 def _coordinator_status(folder: Path) -> dict[str, Any]:
     places = sorted((folder / RUNS_FOLDER).glob("*"))
-    connected = connected_sites(folder)
+    events, is_running = read_lines(folder / EVENTS_FILE), runs(folder)
+    connected: set[str] = set()
+    for event in events if is_running else ():
+        count(connected, event)
     return {
         "kind": "coordinator",
-        **_process_status(folder),
+        **told_state(_last_state(events), is_running=is_running),
         "sites": [
             {
                 "name": member.name,
@@ -99,7 +126,8 @@ def _coordinator_status(folder: Path) -> dict[str, Any]:
 def _site_status(folder: Path) -> dict[str, Any]:
     site = read_site(folder)
     last: dict[str, Any] = {}
-    for event in read_lines(folder / EVENTS_FILE):
+    events = read_lines(folder / EVENTS_FILE)
+    for event in events:
         if event.get("event") == "server" or event.get("event") in _PER_ROUND:
             last[str(event["event"])] = event
     return {
@@ -107,23 +135,11 @@ def _site_status(folder: Path) -> dict[str, Any]:
         "name": site.name,
         "federation": site.federation,
         "has_joined": bool(site.authority),
-        **_process_status(folder),
+        **told_state(_last_state(events), is_running=runs(folder)),
         "server": last.pop("server", None),
         "last": last,
     }
 
 
-def _process_status(folder: Path) -> dict[str, Any]:
-    """Return how server or site is: what it said last, if it still runs or failed."""
-    is_running = runs(folder)
-    states = [e for e in read_lines(folder / EVENTS_FILE) if e.get("event") == "state"]
-    last = states[-1] if states else {}
-    state = str(last.get("state", "stopped"))
-    if not is_running and state != "failed":
-        state, last = "stopped", {}
-    return {
-        "is_running": is_running,
-        "state": state,
-        "message": last.get("message", ""),
-        "remedy": last.get("remedy", ""),
-    }
+def _last_state(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    return next((event for event in reversed(events) if event.get("event") == "state"), {})

@@ -191,11 +191,7 @@ class RunFolder:
 
     def wanted(self) -> Wish:
         """Return what the run is asked to do; cheap enough to ask after every step."""
-        try:
-            said = (self.folder / CONTROL_FILE).read_text(encoding="utf-8").strip()
-        except OSError:
-            return "run"
-        return _WISHES.get(said, "run")
+        return _WISHES.get(read_control(self.folder), "run")
 
     def _begin(self) -> RunFolder:
         """Forget what an earlier process was asked, and what it wrote by half."""
@@ -246,6 +242,14 @@ def is_alive(values: Mapping[str, Any]) -> bool:
         return is_same and process.status() != psutil.STATUS_ZOMBIE
     except (psutil.Error, ValueError):
         return False
+
+
+def read_control(folder: Path) -> str:
+    """Return what was written into the control file of `folder`; empty where nothing was."""
+    try:
+        return (folder / CONTROL_FILE).read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
 
 
 def append_event(path: Path, event: str, **values: Any) -> None:

@@ -22,9 +22,9 @@ from engine.archive.federation import (
     tell,
 )
 from engine.archive.run_folder import (
-    CONTROL_FILE,
     SYSTEM_FILE,
     WEIGHTS_FILE,
+    read_control,
     replace_text,
     write_json,
 )
@@ -132,7 +132,6 @@ class RunKeeper:
         )
         self._rounds = Rounds(federation, tensors_of(self._network), buffers_of(self._network))
         self._begun = time.monotonic()
-        self._heard: dict[str, float] = {}
         self._file = folder / _STATE_FILE
         if self._file.exists():
             content = load_checkpoint(self._file, self._order.system.name)
@@ -166,10 +165,7 @@ class RunKeeper:
 
     def wish(self) -> str:
         """Return what the run is asked to do: "run", or "stop" or regroup."""
-        try:
-            return (self._folder / CONTROL_FILE).read_text(encoding="utf-8").strip()
-        except OSError:
-            return "run"
+        return read_control(self._folder) or "run"
 
     def encoded_model(self) -> bytes:
         """Return the model that the next round begins with."""
@@ -205,13 +201,11 @@ class RunKeeper:
 
     def begin_round(self, number: int, sites: Sequence[str]) -> None:
         """Say that a round begins."""
-        self._begun, self._heard = time.monotonic(), {}
+        self._begun = time.monotonic()
         tell(self._folder, "begun", round=number, rounds=self.num_rounds, sites=list(sites))
 
     def hear(self, number: int, site: str, answer: Answer) -> None:
         """Say that a site answered."""
-        elapsed = time.monotonic() - self._begun
-        self._heard[site] = elapsed
         if answer.is_refusal:
             return
         num_bytes = sum(len(content) for content in answer.models.values())
@@ -222,7 +216,7 @@ class RunKeeper:
             site=site,
             loss=answer.values.get("loss"),
             bytes=num_bytes,
-            seconds=elapsed,
+            seconds=time.monotonic() - self._begun,
         )
 
     def end_round(self, number: int, sites: Sequence[str], answers: Mapping[str, Answer]) -> bool:

@@ -19,6 +19,7 @@ from engine.archive.federation import (
     runs,
     tell,
 )
+from engine.archive.federation_extra import require_flare
 from engine.archive.run_folder import replace_text
 from engine.errors import IsletError
 from engine.federated.flare.log_lines import ServerEar, SiteEar
@@ -34,7 +35,6 @@ from engine.federated.kits.certificates import (
     server_identity,
 )
 from engine.federated.kits.faults import CertificateError, MissingFileError, PortTakenError
-from engine.federated.kits.flare_tool import require_flare
 from engine.federated.processes import Service, end_leftovers, follow
 
 _PROBE_S = 2.0

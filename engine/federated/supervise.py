@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,11 +27,19 @@ from engine.archive.federation import (
     read_members,
     tell,
 )
+from engine.archive.federation_extra import require_flare
 from engine.archive.run_events import EventTail
-from engine.archive.run_folder import CONTROL_FILE, RUN_FILE, replace_text, write_json, write_wish
+from engine.archive.run_folder import (
+    CONTROL_FILE,
+    RUN_FILE,
+    read_control,
+    replace_text,
+    write_json,
+    write_wish,
+)
 from engine.errors import CancelledError, IsletError
 from engine.federated.flare.job import Job, write_job
-from engine.federated.kits.provision import ADMIN, require_flare
+from engine.federated.kits.provision import ADMIN
 from engine.federated.run_keeper import read_order, revoked_sites
 
 if TYPE_CHECKING:
@@ -317,10 +324,8 @@ class _Supervisor:
     def _look(self) -> None:
         """End here if somebody wants that."""
         self._run.on_look()
-        with contextlib.suppress(OSError):
-            said = (self._run.place / CONTROL_FILE).read_text(encoding="utf-8").strip()
-            if said == "stop":
-                raise CancelledError
+        if read_control(self._run.place) == "stop":
+            raise CancelledError
 
     def _is_finished(self) -> bool:
         return (self._run.place / RESULT_FILE).exists()
@@ -354,12 +359,3 @@ def _as_os_errors() -> Iterator[None]:
         raise
     except _flare_errors() as error:
         raise ConnectionError(str(error)) from error
-
-
-def state_of(place: Path) -> dict[str, Any]:
-    """Return what a run's folder says of its state; empty before it was begun."""
-    try:
-        found = json.loads((place / RUN_FILE).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

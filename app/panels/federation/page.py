@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QFrame,
@@ -55,6 +56,8 @@ class FederationPage(QWidget):
     """
 
     facts_changed = Signal()
+    shown = Signal()
+    hidden = Signal()
 
     def __init__(self, actions: ActionSet) -> None:
         super().__init__()
@@ -253,6 +256,16 @@ class FederationPage(QWidget):
         }
         for verb, button in self.buttons.items():
             button.setVisible(visible[verb])
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Say that somebody looks."""
+        super().showEvent(event)
+        self.shown.emit()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Say that nobody looks any more."""
+        super().hideEvent(event)
+        self.hidden.emit()
 
 
 def _progress(run: RunTold | None) -> tuple[str, ...]:

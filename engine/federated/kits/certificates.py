@@ -29,6 +29,7 @@ from engine.federated.kits.faults import (
     WrongNameError,
     WrongServerError,
 )
+from engine.federated.kits.names import grouped
 
 _WAIT_S = 5.0
 _OPEN_TO_OTHERS = 0o077
@@ -170,7 +171,7 @@ def identity_of(content: bytes) -> Identity:
     return Identity(
         str(names[0].value) if names else "",
         str(places[0].value) if places else "",
-        _grouped(hashlib.sha256(content).hexdigest()),
+        grouped(hashlib.sha256(content).hexdigest()),
         certificate.not_valid_after_utc.isoformat(),
     )
 
@@ -184,12 +185,12 @@ def fingerprint_of_file(path: Path) -> str:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
     except (OSError, ValueError) as error:
         raise MissingFileError("authority's certificate") from error
-    return _grouped(hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest())
+    return grouped(hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest())
 
 
 def key_fingerprint_of(path: Path) -> str:
     """Return the SHA-256 fingerprint of the public half of a private key in PEM."""
-    return _grouped(hashlib.sha256(_public_half(path)).hexdigest())
+    return grouped(hashlib.sha256(_public_half(path)).hexdigest())
 
 
 def check_host(kit: Kit) -> None:
@@ -332,8 +333,3 @@ def _not_trusted(error: ssl.SSLCertVerificationError) -> CertificateError:
     if error.verify_code in (_EXPIRED, _NOT_YET_VALID):
         return ServerDatesError(reason)
     return WrongServerError(reason)
-
-
-def _grouped(digest: str) -> str:
-    plain = digest.upper()
-    return ":".join(plain[begin : begin + 2] for begin in range(0, len(plain), 2))

@@ -6,9 +6,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 
+from engine.archive.federation_extra import require_flare
 from engine.errors import IsletError
 
 # ours: the server's certificate ends with the authority's, so that only sites are ever renewed.
@@ -21,28 +21,8 @@ AUTHORITY_FOLDER = "authority"
 _TAKES_S = 120
 
 
-class FederatedExtraMissingError(IsletError):
-    """NVIDIA FLARE is not installed."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "Real federations need NVIDIA FLARE, which is not installed.",
-            remedy="Type 'make setup-federated' once; simulations do not need it.",
-        )
-
-
 class RequestError(IsletError):
     """A request that cannot be approved, or an approval that cannot be used."""
-
-
-def require_flare() -> None:
-    """Refuse to go on where NVIDIA FLARE is not installed.
-
-    Raises:
-        FederatedExtraMissingError: If it is not.
-    """
-    if find_spec("nvflare") is None:
-        raise FederatedExtraMissingError
 
 
 def make_authority(folder: Path) -> None:

@@ -30,6 +30,7 @@ from engine.archive.federation import (
     write_members,
     write_site,
 )
+from engine.archive.federation_extra import require_flare
 from engine.federated.kits.certificates import (
     Kit,
     check_kit,
@@ -41,7 +42,6 @@ from engine.federated.kits.flare_tool import (
     RequestError,
     make_request,
     package,
-    require_flare,
     sign,
 )
 from engine.federated.kits.names import (

@@ -16,6 +16,7 @@ from engine.archive.federation import (
     now,
     write_coordinator,
 )
+from engine.archive.federation_extra import require_flare
 from engine.federated.kits.certificates import fingerprint_of_file
 from engine.federated.kits.flare_tool import (
     AUTHORITY_FOLDER,
@@ -24,12 +25,11 @@ from engine.federated.kits.flare_tool import (
     make_authority,
     make_request,
     package,
-    require_flare,
     sign,
 )
 from engine.federated.kits.names import check_host, check_name, in_certificates
 
-__all__ = ["ADMIN", "ROOT", "begin_federation", "new_folder", "require_flare", "write_yaml"]
+__all__ = ["ADMIN", "ROOT", "begin_federation", "new_folder", "write_yaml"]
 
 ADMIN = "coordinator@islet.example"
 """Name of the coordinator among FLARE's users."""

@@ -9,7 +9,13 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from tests.app.federation_desk import Desk
-from tests.app.federations_made import FINGERPRINT, make_coordinator, make_run, make_site
+from tests.app.federations_made import (
+    FINGERPRINT,
+    make_coordinator,
+    make_run,
+    make_site,
+    tell_of_training,
+)
 
 pytest.importorskip("nvflare", reason="real federations need the extra 'federated'")
 
@@ -167,3 +173,15 @@ def test_a_run_without_a_common_model_cannot_be_registered(desk: FakeDesk, tmp_p
     desk.federate.register()
     (error,) = desk.errors
     assert "no weights yet" in error.message or "no common model yet" in error.message
+
+
+def test_folders_are_read_only_while_somebody_looks(desk: FakeDesk, tmp_path: Path) -> None:
+    folder = make_site(tmp_path / "north")
+    desk.follow(folder)
+    page = desk.window.federation
+    desk.window.show()
+    tell_of_training(folder)
+    assert page.chosen is not None
+    assert not page.chosen.runs
+    desk.window.show_federation()
+    assert [run.name for run in page.chosen.runs] == ["first"]

@@ -17,6 +17,7 @@ from engine.archive.federation import (
     write_coordinator,
     write_members,
 )
+from engine.archive.federation_status import status_of
 from engine.archive.run_folder import write_wish
 from engine.errors import CancelledError, IsletError
 from engine.federated import supervise as module
@@ -25,7 +26,6 @@ from engine.federated.supervise import (
     NoServerError,
     Run,
     TooFewSitesError,
-    state_of,
     supervise,
 )
 
@@ -117,7 +117,7 @@ def test_one_job_is_enough_where_nothing_happens(folder: Path) -> None:
     flare = Flare(folder, [_finishes(folder)], ("a", "b", "out"))
     _run(folder, flare)
     assert flare.submitted == [("a", "b")]
-    assert state_of(folder / "runs" / "first")["state"] == "finished"
+    assert status_of(folder / "runs" / "first")["state"] == "finished"
 
 
 def test_a_job_that_ends_early_is_followed_by_another(folder: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_run_that_does_not_get_on_is_given_up_with_a_sentence(folder: Path) ->
     with pytest.raises(NoProgressError, match="does not get on: the job ended early") as caught:
         _run(folder, flare)
     assert "Nothing is lost" in caught.value.remedy
-    assert state_of(folder / "runs" / "first")["state"] == "failed"
+    assert status_of(folder / "runs" / "first")["state"] == "failed"
 
 
 def test_a_restarted_server_gets_a_new_job(folder: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_run_stops_at_once_when_asked(folder: Path) -> None:
     with pytest.raises(CancelledError):
         _run(folder, flare)
     assert flare.aborted == 1
-    assert state_of(folder / "runs" / "first")["state"] == "stopped"
+    assert status_of(folder / "runs" / "first")["state"] == "stopped"
 
 
 def test_every_sentence_says_what_to_do() -> None:
