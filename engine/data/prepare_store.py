@@ -15,6 +15,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,9 @@ def _environment_of_workers() -> Iterator[None]:
     # Blocked in this thread, and so in what it starts: a worker that Ctrl+C ended would be heard
     # of before Ctrl+C is.
     masks = hasattr(signal, "pthread_sigmask")
+    if masks:
+        # Begun later, while the first worker is made, it would take the block away again.
+        resource_tracker.ensure_running()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if masks else set()
     try:
         yield
