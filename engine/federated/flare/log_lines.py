@@ -22,8 +22,9 @@ _TURNED_AWAY = re.compile(r"Handshake failed .*CERTIFICATE_VERIFY_FAILED: (.+)$"
 
 _REGISTERED = re.compile(r"Successfully registered client")
 _REJECTED = re.compile(r"registration rejected: (.*)")
-_OPENED = re.compile(r"Connection \[(\w+) N/A => \S+\] is created")
-_CLOSED = re.compile(r"Connection \[(\w+) Not Connected\] is closed")
+# Site and job write one log, and each of their processes counts its connections from the first.
+_OPENED = re.compile(r"Connection \[(\w+) N/A => \S+\] is created: PID: (\d+)")
+_CLOSED = re.compile(r"Connection \[(\w+) Not Connected\] is closed PID: (\d+)")
 # Said where the server answers that it does not know the site, and not where nobody answers.
 _NOT_KNOWN = re.compile(r"Failed to send heartbeat\. .*error:client_quit")
 
@@ -98,7 +99,7 @@ class SiteEar:
     ) -> None:
         self._is_reached = is_reached
         self._clock = clock
-        self._opened: dict[str, float] = {}
+        self._opened: dict[tuple[str, ...], float] = {}
         self._lost: float | None = None
         self._probed = clock()
         self._answers = True
@@ -117,11 +118,11 @@ class SiteEar:
         elif found := _REJECTED.search(line):
             raise RevokedError if "disabled" in found.group(1) else RefusedError
         elif found := _OPENED.search(line):
-            self._opened[found.group(1)] = self._clock()
+            self._opened[found.groups()] = self._clock()
             self._lost = None
             self._refusals = 0
         elif found := _CLOSED.search(line):
-            if self._opened.pop(found.group(1), None) is not None and not self._opened:
+            if self._opened.pop(found.groups(), None) is not None and not self._opened:
                 self._lost = self._clock()
         elif _NOT_KNOWN.search(line):
             self._refusals += 1

@@ -32,17 +32,16 @@ class Server:
         return self.is_there
 
 
-def _opened(number: int) -> str:
+def _opened(number: int, pid: int = 1) -> str:
     return (
         f"{_AT}conn_manager - INFO - Connection [CN0000{number} N/A => localhost:8002] is created:"
-        " PID: 1\n"
+        f" PID: {pid}\n"
     )
 
 
-def _closed(number: int) -> str:
-    return (
-        f"{_AT}conn_manager - INFO - Connection [CN0000{number} Not Connected] is closed PID: 1\n"
-    )
+def _closed(number: int, pid: int = 1) -> str:
+    said = f"Connection [CN0000{number} Not Connected] is closed PID: {pid}"
+    return f"{_AT}conn_manager - INFO - {said}\n"
 
 
 _REGISTERED = f"{_AT}FederatedClient - INFO - Successfully registered client:north for project x.\n"
@@ -166,3 +165,16 @@ def test_somebody_who_is_turned_away_again_and_again_is_told_once() -> None:
         )
     text = "Somebody's certificate was not accepted (certificate is not yet valid), or this clock"
     assert told == [("alarm", f"{text} is wrong.")]
+
+
+def test_a_job_that_ends_leaves_its_site_online() -> None:
+    ear, clock, _ = _online()
+    ear.hear(_opened(3, pid=2))
+    # As a site's log has it: of both processes, with the same numbers.
+    for line in (_closed(3), _closed(2, pid=2), _closed(3, pid=2)):
+        ear.hear(line)
+    clock.now += 10
+    assert ear.state() == "online"
+    ear.hear(_closed(2))
+    clock.now += 10
+    assert ear.state() == "offline"
