@@ -26,7 +26,7 @@ from app.panels.training.pieces import ElidedLabel, action_button, drop_down
 from app.tasks.federation_story import FederationStory, RunTold, kind_text
 
 _LIST_WIDTH = 290
-_RUNS_WIDTH = 300
+_RUNS_WIDTH = 200
 _FOLDER = Qt.ItemDataRole.UserRole
 _COLOURS: Mapping[str, str] = {
     "online": theme.SUCCESS,
@@ -77,6 +77,9 @@ class FederationPage(QWidget):
         self.runs: QComboBox = drop_down("Run")
         self.runs.setMinimumWidth(_RUNS_WIDTH)
         self.buttons = {verb: action_button(actions[f"federation.{verb}"]) for verb in _VERBS}
+        for button in self.buttons.values():
+            # Until a folder says what can be done; together they are wider than a small window.
+            button.hide()
         self.rounds = RoundsView()
         self._right = QStackedWidget()
         self._empty = parts.empty_state("hospital-building", _HINT)
@@ -254,8 +257,9 @@ class FederationPage(QWidget):
             "resume": "federation_run_resumable" in facts,
             "register": "federation_run_trained" in facts,
         }
-        for verb, button in self.buttons.items():
-            button.setVisible(visible[verb])
+        # Those that go first: together they would widen a small window for good.
+        for verb in sorted(visible, key=visible.__getitem__):
+            self.buttons[verb].setVisible(visible[verb])
 
     def showEvent(self, event: QShowEvent) -> None:
         """Say that somebody looks."""

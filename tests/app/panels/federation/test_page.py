@@ -145,3 +145,17 @@ def test_the_newest_folder_is_shown_and_the_chosen_one_stays(
     page.choose(folders[0])
     page.show_stories(tuple(_story(folder) for folder in folders))
     assert page.chosen.folder == folders[0]
+
+
+def test_no_folder_widens_a_small_window(page: FederationPage, tmp_path: Path) -> None:
+    folder = make_coordinator(tmp_path / "c", is_running=True)
+    make_run(folder)
+    trained = make_run(folder, "second", state="stopped")
+    (trained / "weights.safetensors").touch()
+    page.show_stories((_story(folder), _story(make_site(tmp_path / "north"))))
+    for row in range(page.list.count()):
+        page.list.setCurrentRow(row)
+        for number in range(max(1, page.runs.count())):
+            page.runs.setCurrentIndex(number)
+            page.runs.activated.emit(number)
+            assert page.minimumSizeHint().width() <= 1200
