@@ -224,7 +224,7 @@ class Federate(QObject):
         if story is None or place is None:
             return
         # Everything else the run itself remembers.
-        words = ("federate", "run", str(story.folder), "c2fnas", "--run", place.name, "--resume")
+        words = ("federate", "run", str(story.folder), "--run", place.name, "--resume")
         self._launch(words, place)
 
     def simulate(self) -> None:

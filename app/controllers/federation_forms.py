@@ -150,9 +150,13 @@ def part_of(percent: str) -> str:
 
 def needs_text(needs: Mapping[str, Any]) -> str:
     """Return what a run will take, in words."""
+    there, missing = needs["connected_sites"], needs["missing_sites"]
+    waits = "" if len(there) >= needs["min_sites"] else " It waits until enough are there."
     return (
         f"{needs['rounds']} rounds of {needs['local_epochs']} epochs. Every round"
         f" {needs['bytes_to_site'] / _MEGA:.1f} MB go to a site, and about"
         f" {needs['bytes_from_site'] / _MEGA:.1f} MB come back of"
-        f" {needs['dense_bytes'] / _MEGA:.1f} MB."
+        f" {needs['dense_bytes'] / _MEGA:.1f} MB.\n\n"
+        f"Connected: {', '.join(there) or 'no site'}. Not connected:"
+        f" {', '.join(missing) or 'no site'}. At least {needs['min_sites']} are needed.{waits}"
     )

@@ -26,7 +26,9 @@ from engine.archive.federation import (
     is_run,
     is_run_name,
     read_coordinator,
+    read_members,
 )
+from engine.archive.federation_status import connected_sites
 from engine.archive.run_events import EventTail
 from engine.cli.console import CANCELLED_CODE, notes, results
 from engine.cli.federate_simulate import methods_of
@@ -47,9 +49,31 @@ class RunNameError(IsletError):
         )
 
 
+class NoSystemError(IsletError):
+    """A new run without anything to train."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "It is not said which system the sites should train.",
+            remedy="Name it after the folder, e.g. c2fnas; only a resumed run knows its own.",
+        )
+
+
+# What a run that goes on may be told anew.
+_MAY_CHANGE = frozenset({"min_sites", "grace", "round_timeout", "wait"})
+_NOT_OF_THE_RUN = frozenset({"folder", "name", "resume", "dry_run", "as_json"})
+
+
 def run(
+    context: typer.Context,
     folder: Annotated[Path, typer.Argument(help="The coordinator's folder.")],
-    system: Annotated[str, typer.Argument(help="A system, or a federation of the papers.")],
+    system: Annotated[
+        str | None,
+        typer.Argument(
+            help="A system, or a federation of the papers; a resumed run knows its own."
+        ),
+    ] = None,
+    *,
     name: Annotated[str, typer.Option("--run", help="Name of the run.")],
     method: Annotated[str, typer.Option(help="fedavg, fedprox, dtp, dwa, or a row.")] = "fedavg",
     rounds: Annotated[int | None, typer.Option(help="Instead of the system's.", min=1)] = None,
@@ -65,13 +89,17 @@ def run(
     memory: Annotated[
         bool, typer.Option("--memory", help="Send later what was held back, once it has grown.")
     ] = False,
-    min_sites: Annotated[int, typer.Option(help="Without which no round ends.", min=1)] = 2,
+    min_sites: Annotated[
+        int | None, typer.Option(help="Without which no round ends; 2 at first.", min=1)
+    ] = None,
     grace: Annotated[
-        float, typer.Option(help="Seconds others are waited for once so many answered.", min=0)
-    ] = 600.0,
+        float | None,
+        typer.Option(help="Seconds others are waited for once so many answered; 600.", min=0),
+    ] = None,
     round_timeout: Annotated[
-        float, typer.Option(help="Seconds a round takes at most; 0 is for ever.", min=0)
-    ] = 0.0,
+        float | None,
+        typer.Option(help="Seconds a round takes at most; 0, as at first, is for ever.", min=0),
+    ] = None,
     wait: Annotated[
         float, typer.Option(help="Seconds that missing sites are waited for.", min=0)
     ] = 180.0,
@@ -80,29 +108,34 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it takes.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
-    """Train SYSTEM with the connected sites, and see the run to its end."""
-    from engine.federated.run_keeper import Terms, write_order
-    from engine.federated.site_order import SiteOrder
+    """Train SYSTEM with the connected sites, and see the run to its end.
+
+    With --resume, it goes on as it was begun; how many sites it needs and how long it waits may be
+    told anew.
+    """
+    from engine.federated.run_keeper import Terms, read_order, write_order
 
     if not is_run_name(name):
         raise RunNameError(name)
     read_coordinator(folder)
     place = folder / RUNS_FOLDER / name
-    asked = {"rounds": rounds, "local_epochs": local_epochs, "size": size, "share": share}
-    ((title, whole),) = methods_of(system, [method], asked).items()
-    alone = replace(whole, title=title, localiser=None, sizes={})
-    order = SiteOrder(name, alone, size, seed, memory)
-    terms = Terms(min_sites, grace, round_timeout)
-    if dry_run:
-        _say(_needs(order, terms), as_json=as_json)
-        return
-    if is_run(place) and not resume:
+    if is_run(place) and not (resume or dry_run):
         raise FederationFolderError(
             f"There is a run called '{name}' already.",
             remedy="Go on with it by --resume, or choose another name.",
         )
-    if not is_run(place):
-        write_order(place, order, terms)
+    if is_run(place) and resume:
+        order, terms = read_order(place)
+        _tell_unused(context)
+    else:
+        asked = {"rounds": rounds, "local_epochs": local_epochs, "size": size, "share": share}
+        order, terms = _order(name, system, method, asked, seed=seed, memory=memory), Terms()
+    told = {"min_sites": min_sites, "grace_s": grace, "round_timeout_s": round_timeout}
+    terms = replace(terms, **{key: value for key, value in told.items() if value is not None})
+    if dry_run:
+        _say(_needs(folder, order, terms), as_json=as_json)
+        return
+    write_order(place, order, terms)
     _supervise(folder, name, wait)
     found = json.loads((place / RESULT_FILE).read_bytes())
     if as_json:
@@ -112,8 +145,36 @@ def run(
     notes.print(f"The aggregate of round {found['best_round']} validated best.")
 
 
-def _needs(order: SiteOrder, terms: Terms) -> dict[str, Any]:
-    """Return what a run would take: bytes for each site and round, and memory at the server."""
+def _order(
+    name: str, system: str | None, method: str, asked: Mapping[str, Any], *, seed: int, memory: bool
+) -> SiteOrder:
+    from engine.federated.site_order import SiteOrder
+
+    if system is None:
+        raise NoSystemError
+    ((title, whole),) = methods_of(system, [method], asked).items()
+    alone = replace(whole, title=title, localiser=None, sizes={})
+    return SiteOrder(name, alone, asked["size"], seed, memory)
+
+
+def _tell_unused(context: typer.Context) -> None:
+    """Say which options were given that a run cannot change any more."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    unused = [
+        "SYSTEM" if name == "system" else f"--{name.replace('_', '-')}"
+        for name, source in sources.items()
+        if name not in _MAY_CHANGE | _NOT_OF_THE_RUN
+        and source is not None
+        and source.name == "COMMANDLINE"
+    ]
+    if unused:
+        notes.print(
+            f"The run goes on as it was begun; not used: {', '.join(unused)}.", soft_wrap=True
+        )
+
+
+def _needs(folder: Path, order: SiteOrder, terms: Terms) -> dict[str, Any]:
+    """Return what a run would take: sites, bytes for each and round, and the server's memory."""
     from engine.federated.local import tensors_of
     from engine.federated.members import first_network
     from engine.federated.sharing import dense_bytes, encode, share
@@ -122,6 +183,8 @@ def _needs(order: SiteOrder, terms: Terms) -> dict[str, Any]:
     federation = order.system.federation
     assert federation is not None, "it is a federation's"
     sent = len(encode(share(model, federation.shared_fraction)))
+    connected = connected_sites(folder)
+    welcome = sorted(member.name for member in read_members(folder) if not member.revoked)
     return {
         "system": order.system.name,
         "rounds": federation.rounds,
@@ -131,6 +194,8 @@ def _needs(order: SiteOrder, terms: Terms) -> dict[str, Any]:
         "bytes_from_site": sent,
         "dense_bytes": dense_bytes(model),
         "min_sites": terms.min_sites,
+        "connected_sites": [site for site in welcome if site in connected],
+        "missing_sites": [site for site in welcome if site not in connected],
         # The model, the best one, and the next one; an update is decoded when its turn comes.
         "server_bytes": 4 * dense_bytes(model) + sent,
     }
@@ -150,6 +215,13 @@ def _say(needs: Mapping[str, Any], *, as_json: bool) -> None:
         f" {needs['bytes_from_site'] / 1e6:.1f} MB come back; {needs['dense_bytes'] / 1e6:.1f} MB"
         " if everything was shared.",
         highlight=False,
+    )
+    there, missing = needs["connected_sites"], needs["missing_sites"]
+    results.print(
+        f"Connected: {', '.join(there) or 'no site'}; not connected:"
+        f" {', '.join(missing) or 'no site'}; at least {needs['min_sites']} are needed.",
+        highlight=False,
+        markup=False,
     )
 
 
