@@ -88,7 +88,9 @@ _LINE_COLOURS = (
 NUM_LINE_COLOURS = len(_LINE_COLOURS)
 """Lines that are told apart by their colour alone."""
 
+# Texts come from files and from other hospitals: what looks like a tag is shown as it is.
 _STYLE = f"""
+QLabel {{ qproperty-textFormat: PlainText; }}
 QToolTip {{ color: {TEXT}; background: {RAISED}; border: 1px solid {BORDER}; padding: 4px; }}
 QToolBar {{ border: 0; spacing: 4px; padding: 4px; background: {BAR}; }}
 QToolButton {{ padding: 5px 8px; border-radius: 5px; }}

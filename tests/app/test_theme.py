@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor
+from PySide6.QtWidgets import QApplication, QLabel
+from pytestqt.qtbot import QtBot
 
 from app import theme
 
@@ -67,3 +70,15 @@ def test_icons_are_drawn_and_a_missing_one_becomes_a_dot(qapp, caplog):
 
 def test_the_application_has_an_icon(qapp):
     assert not theme.app_icon().pixmap(32, 32).isNull()
+
+
+def test_a_text_that_looks_like_a_tag_is_shown_as_it_is(qtbot: QtBot, qapp: QApplication) -> None:
+    style = qapp.styleSheet()
+    theme.apply_theme(qapp)
+    try:
+        label = QLabel("<b>north</b>")
+        qtbot.addWidget(label)
+        label.ensurePolished()
+        assert label.textFormat() is Qt.TextFormat.PlainText
+    finally:
+        qapp.setStyleSheet(style)
