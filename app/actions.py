@@ -44,7 +44,7 @@ class Action:
 FACTS = frozenset(
     {
         "case", "analysable", "idle", "job", "labels", "findings", "selected", "undo", "redo",
-        "data_named", "run_asked", "run_chosen", "run_running", "run_resumable",
+        "data_named", "run_asked", "run_chosen", "run_running", "run_resumable", "run_finishable",
         "run_stoppable", "run_deletable", "run_trained",
         "federation_chosen", "federation_startable", "federation_running", "federation_joinable",
         "federation_coordinated", "federation_serving", "federation_run_running",
@@ -54,7 +54,7 @@ FACTS = frozenset(
 """What an action may need: a case is open, it may be analysed, no job or a job runs, …
 
 Those of training: a data set is named, the form is complete, one run is chosen and it runs, may
-go on, may be stopped, may be deleted, has weights.
+go on, may end early, may be stopped, may be deleted, has weights.
 
 Those of federations: a folder is chosen, may start, runs, may join; is the coordinator's, whose
 server runs; its run goes on, may be resumed, has weights; nothing runs in it.
@@ -202,6 +202,8 @@ ACTIONS: tuple[Action, ...] = (
            menu="Training", hint="Go on from where it is"),
     Action("run.stop", "Stop", icon="stop", needs=frozenset({"run_stoppable"}), menu="Training",
            hint="Stop with a checkpoint, so that it can be resumed", ends_group=True),
+    Action("run.finish", "Finish here", icon="flag-checkered", needs=frozenset({"run_finishable"}),
+           menu="Training", hint="Train no further, and keep the weights of the last checkpoint"),
     Action(
         "run.register", "Use in viewer", icon="eye-plus-outline", needs=frozenset({"run_trained"}),
         menu="Training", hint="Make what this run trained a system that analyses cases",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,7 @@ class TrainSystem(QObject):
             "run.pause": self.pause,
             "run.resume": self.resume,
             "run.stop": self.stop,
+            "run.finish": self.finish,
             "run.delete": self.delete,
             "run.register": self.register,
             "run.folder": self.open_folder,
@@ -187,6 +189,12 @@ class TrainSystem(QObject):
             self._try(lambda: self._watch.withdraw(story.run_id))
             return
         self._ask("stop")
+
+    def finish(self) -> None:
+        """Let the chosen run train no further, and make its last checkpoint its weights."""
+        story = self._page.chosen_run
+        if story is not None:
+            self._try(lambda: self._watch.add(replace(_resumed(story), finishes=True)))
 
     def delete(self) -> None:
         """Delete the chosen run, once the user has agreed."""

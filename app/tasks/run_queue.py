@@ -39,6 +39,7 @@ class QueuedRun:
         data: Folder of its data set.
         arguments: Options of `islet train` by name.
         resumes: Whether it goes on with a run that is there.
+        finishes: Whether that run trains no further, and keeps the weights it has.
         pid: Of the process started for it; None while it waits.
         pid_started: When that process began, in s since 1970.
         written_ns: When its run.json had been written last before that, 0 for never.
@@ -48,6 +49,7 @@ class QueuedRun:
     data: str
     arguments: Mapping[str, Any] = field(default_factory=lambda: dict[str, Any]())
     resumes: bool = False
+    finishes: bool = False
     pid: int | None = None
     pid_started: float = 0.0
     written_ns: int = 0

@@ -115,6 +115,11 @@ class RunStory:
         )  # fmt: skip
 
     @property
+    def can_finish(self) -> bool:
+        """Whether it may end here, with the weights it has."""
+        return self.can_resume and self.is_over and bool(self.epochs or self.step)
+
+    @property
     def done(self) -> float:
         """Of the fitting of `part`, 0 to 1."""
         if self.state is RunState.FINISHED:

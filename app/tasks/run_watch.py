@@ -139,7 +139,7 @@ class RunWatch(QObject):
         run_folder = self.folder / entry.run_id
         words = train_words(entry.arguments, Path(entry.data), run_folder)
         if entry.resumes:
-            words = (*words, "--resume")
+            words = (*words, "--resume", *(("--finish",) if entry.finishes else ()))
         return self._launcher.start((*self._command, *words), run_folder)
 
     def _read(self) -> tuple[RunStory, ...]:

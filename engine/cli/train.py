@@ -37,6 +37,16 @@ class FoldError(IsletError):
         )
 
 
+class NothingToFinishError(IsletError):
+    """A new run that is to end before it begins."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Only a run that was begun can be finished early.",
+            remedy="Give --resume beside --finish, and the run's folder.",
+        )
+
+
 class OtherRunError(IsletError):
     """A run's folder that holds the training of another system."""
 
@@ -94,6 +104,10 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in the folder.")
     ] = False,
+    finish: Annotated[
+        bool,
+        typer.Option("--finish", help="With --resume: train no further, and keep these weights."),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say, as JSON, what memory it would take.")
     ] = False,
@@ -112,7 +126,9 @@ def train(
     }  # fmt: skip
     if resume:
         args, data = _as_begun(args, data, run)
-    order = _order(args, data, run)
+    elif finish:
+        raise NothingToFinishError
+    order = replace(_order(args, data, run), ends_here=finish)
     if args["plan"] == "data":
         order = _fitted(order)
     if dry_run:

@@ -22,6 +22,7 @@ from engine.inference.model import load_model, save_model
 from engine.networks.build import JOINT_SUBTYPE, STAGED_SUBTYPE, MultitaskNetwork
 from engine.run import Plan
 from engine.system import System
+from engine.training.checkpoint import load_checkpoint
 from engine.training.distributed import ALONE, Group
 from engine.training.dry_run import DryRun, dry_run
 from engine.training.fit import Fitting, default_num_threads, fit
@@ -48,6 +49,16 @@ class StrangeSubtypeError(IsletError):
         super().__init__(
             f"Case {case_id} is of subtype {subtype}; the system tells 0 to {num_subtypes - 1}.",
             remedy="Merge subtypes in subtypes.csv, or choose a system without a subtype head.",
+        )
+
+
+class NothingTrainedError(IsletError):
+    """A run that is to end with what it has, and has nothing yet."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The run has no checkpoint of '{name}' whose weights could be kept.",
+            remedy="Resume the run, and let it train for a while first.",
         )
 
 
@@ -81,6 +92,7 @@ class Order:
         skip_broken: Train without broken cases rather than not at all.
         batch_size: Patches per step, instead of the system's own number.
         own_localiser: Train the localiser on this data, too; otherwise the shipped one serves.
+        ends_here: Train no further: what the checkpoints hold is what was trained.
     """
 
     system: System
@@ -97,6 +109,7 @@ class Order:
     skip_broken: bool = False
     batch_size: int | None = None
     own_localiser: bool = True
+    ends_here: bool = False
 
 
 def plans(order: Order) -> tuple[Plan, ...]:
@@ -173,6 +186,7 @@ def train_system(
 
     Raises:
         BrokenDatasetError: If a case is broken and must not be skipped.
+        NothingTrainedError: If `order` is to end here, and a part has no checkpoint.
         StoppedError: If the follower wants to stop; what is done is kept.
     """
     teller: Follower = follower if group.is_first else NOBODY
@@ -274,6 +288,9 @@ def _fit_part(
     group: Group,
 ) -> MultitaskNetwork:
     cases: tuple[StoredCase, ...] = read_store(store, training)
+    checkpoint = order.folder / "checkpoint" / f"{plan.system.name}.pt"
+    if order.ends_here:
+        _tell_early_end(plan, checkpoint, follower)
     validator = None
     if held_back:
         is_main = plan.system is order.system
@@ -288,14 +305,29 @@ def _fit_part(
         Fitting(
             plan=plan,
             sampler=Sampler(plan, cases),
-            checkpoint=order.folder / "checkpoint" / f"{plan.system.name}.pt",
+            checkpoint=checkpoint,
             follower=follower,
             validate=validator,
             group=group,
             validate_every=max(1, plan.system.training.epochs // _NUM_VALIDATIONS),
             num_threads=default_num_threads(),
+            until_epoch=0 if order.ends_here else None,
         )
     )
+
+
+def _tell_early_end(plan: Plan, checkpoint: Path, follower: Follower) -> None:
+    name, training = plan.system.name, plan.system.training
+    if not checkpoint.is_file():
+        raise NothingTrainedError(name)
+    step, total = (
+        load_checkpoint(checkpoint, name)["step"],
+        training.epochs * training.steps_per_epoch,
+    )
+    if step < total:
+        follower.on_alarm(
+            f"{name} was ended early: its weights are those of step {step:,} of {total:,}."
+        )
 
 
 def _fit_staged(

@@ -143,6 +143,7 @@ def _facts_of(story: RunStory | None) -> dict[str, bool]:
         "run_chosen": True,
         "run_running": story.state is RunState.RUNNING and story.stage != "start",
         "run_resumable": story.can_resume,
+        "run_finishable": story.can_finish,
         "run_stoppable": story.is_live or story.state is RunState.QUEUED,
         "run_deletable": not story.is_live,
         "run_trained": story.has_weights and story.is_over,

@@ -50,7 +50,7 @@ class RunView(QWidget):
         self._state = ElidedLabel("quiet")
         self.buttons = {
             verb: action_button(actions[f"run.{verb}"])
-            for verb in ("pause", "resume", "stop", "register", "folder", "delete")
+            for verb in ("pause", "resume", "stop", "finish", "register", "folder", "delete")
         }
         for verb in ("folder", "delete"):
             self.buttons[verb].setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonIconOnly)
@@ -118,6 +118,7 @@ class RunView(QWidget):
             "pause": story.state is RunState.RUNNING,
             "resume": story.can_resume,
             "stop": story.is_live or story.state is RunState.QUEUED,
+            "finish": story.can_finish,
             "register": story.is_over and not story.is_broken,
             "folder": True,
             "delete": not story.is_live,

@@ -204,6 +204,17 @@ def test_a_lost_run_is_resumed_by_what_it_remembers(room: Room) -> None:
     assert len(room.page.chosen_run.epochs) == 80
 
 
+def test_a_lost_run_is_finished_with_what_it_has(room: Room) -> None:
+    lost_run(room.folder / "lost", last=12)
+    room.choose("lost")
+    assert not room.page.run.buttons["finish"].isHidden()
+    room.do("run.finish")
+    room.wait_for("lost", RunState.FINISHED)
+    assert len(room.page.chosen_run.epochs) == 12
+    assert room.page.chosen_run.has_weights
+    assert room.page.run.buttons["finish"].isHidden()
+
+
 def test_a_queue_that_cannot_be_written_is_told(room: Room, tmp_path: Path) -> None:
     room.folder.write_text("in the way")
     room.page.form.choose_data(tmp_path)

@@ -24,6 +24,7 @@ def main(words: list[str]) -> None:
     parser.add_argument("--run", type=Path)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--finish", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
     asked, _ = parser.parse_known_args(words)
     if asked.verb == "systems":
@@ -47,7 +48,7 @@ def _train(asked: argparse.Namespace) -> None:
     else:
         run = begin_run(asked.run, epochs=asked.epochs)
     epoch = 1 + _num_told(asked.run)
-    while epoch <= asked.epochs:
+    while epoch <= asked.epochs and not asked.finish:
         for step in range(1, 4):
             if not _go_on(run):
                 return

@@ -26,6 +26,7 @@ from engine.training.dry_run import PlanTooLargeError, dry_run
 from engine.training.follow import Nobody, StepRecord, Wish
 from engine.training.train import (
     NoShippedLocaliserError,
+    NothingTrainedError,
     SharingError,
     StrangeSubtypeError,
     plans,
@@ -76,6 +77,49 @@ def test_a_stopped_training_goes_on_to_the_same_weights(dataset: Path, tmp_path:
             conduct(broken, {}, resume=True, follower=_Stopper(num_steps))
         assert read_run(broken.folder).state is RunState.STOPPED
     assert conduct(broken, {}, resume=True).read_bytes() == whole
+
+
+def test_a_stopped_training_may_end_there_with_the_weights_it_has(
+    dataset: Path, tmp_path: Path
+) -> None:
+    stopped = order(dataset, tmp_path / "run", replace(TINY, localiser=None))
+    with pytest.raises(CancelledError):
+        conduct(stopped, {}, resume=False, follower=_Stopper(3))
+    assert not (stopped.folder / "weights.safetensors").exists()
+    told = _Listener()
+    weights = conduct(replace(stopped, ends_here=True), {}, resume=True, follower=told)
+    assert told.alarms == ["starter was ended early: its weights are those of step 3 of 6."]
+    assert told.steps == 0
+    assert read_run(stopped.folder).state is RunState.FINISHED
+    predict(ball_in_gland(0), load_model(stopped.system, "cpu", weights))
+    # It may go on all the same, and comes to what it would have come to.
+    whole = conduct(order(dataset, tmp_path / "whole", stopped.system), {}, resume=False)
+    assert conduct(stopped, {}, resume=True).read_bytes() == whole.read_bytes()
+
+
+def test_a_training_without_a_checkpoint_has_nothing_to_end_with(
+    dataset: Path, tmp_path: Path
+) -> None:
+    stopped = order(dataset, tmp_path / "run")
+    with pytest.raises(CancelledError):
+        # Its localiser has begun, the system has not.
+        conduct(stopped, {}, resume=False, follower=_Stopper(1))
+    with pytest.raises(NothingTrainedError, match="no checkpoint of 'starter'"):
+        conduct(replace(stopped, ends_here=True), {}, resume=True)
+
+
+class _Listener(Nobody):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.alarms: list[str] = []
+        self.steps = 0
+
+    def on_alarm(self, text: str) -> None:
+        self.alarms.append(text)
+
+    def on_step(self, record: StepRecord) -> None:
+        self.steps += 1
 
 
 class _StopsAtFeatures(Nobody):
