@@ -85,13 +85,14 @@ def case_features(
     patch_shape: tuple[int, int, int],
     device: torch.device,
     precision: str,
+    offset: tuple[int, int, int] = (0, 0, 0),
 ) -> Tensor:
     """Return pooled encoder features (1, F) of one window around the lesion.
 
     The window is centred on the lesion's probability, or on the pancreas where there is no
-    lesion to speak of.
+    lesion to speak of; `offset` moves it by voxels, as far as it stays inside the image.
     """
-    start = _around_lesion(probabilities_KDHW, patch_shape)
+    start = _around_lesion(probabilities_KDHW, patch_shape, offset)
     arrays = (image_DHW, probabilities_KDHW[_PANCREAS], probabilities_KDHW[_LESION])
     image, pancreas, lesion = (torch.from_numpy(cut(a, start, patch_shape)) for a in arrays)
     image_BCDHW = image[None, None].to(device)
@@ -102,13 +103,16 @@ def case_features(
 
 
 def _around_lesion(
-    probabilities_KDHW: NDArray[np.float32], patch_shape: tuple[int, int, int]
+    probabilities_KDHW: NDArray[np.float32],
+    patch_shape: tuple[int, int, int],
+    offset: tuple[int, int, int],
 ) -> NDArray[np.int_]:
     """Return where the window around the lesion begins; may lie outside the image."""
     inside = _certain(probabilities_KDHW)
     shape = np.array(probabilities_KDHW.shape[1:])
     centre = shape / 2 if inside is None else np.array([np.mean(axis) for axis in inside])
-    return window_start(np.rint(centre).astype(int), shape, np.array(patch_shape))
+    moved = np.rint(centre).astype(int) + np.array(offset)
+    return window_start(moved, shape, np.array(patch_shape))
 
 
 def _certain(probabilities_KDHW: NDArray[np.float32]) -> tuple[NDArray[np.int_], ...] | None:

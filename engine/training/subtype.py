@@ -1,6 +1,6 @@
 """Fit the case-level subtype head on frozen features.
 
-Shapes: N cases, F pooled features.
+Shapes: N cases, V views of each, F pooled features.
 """
 
 from __future__ import annotations
@@ -39,13 +39,15 @@ class FittedHead:
 
 
 def fit_head(
-    head: SubtypeHead, features_NF: Tensor, subtypes_N: Tensor, *, seed: int
+    head: SubtypeHead, features_NVF: Tensor, subtypes_N: Tensor, *, seed: int
 ) -> FittedHead:
     """Choose the weight decay by stratified cross-validation, then fit on every case.
 
+    Every view of a case trains, and the first one is asked; a fold holds all views of a case back.
+
     Args:
         head: Untrained; stays so.
-        features_NF: Pooled features of lesion cases, float32.
+        features_NVF: Pooled features of lesion cases, float32; first as in inference.
         subtypes_N: int64, 0 to S - 1.
         seed: Of folds and dropout.
     """
@@ -56,34 +58,38 @@ def fit_head(
         predicted = torch.zeros_like(subtypes_N)
         for fold in range(_NUM_FOLDS):
             held_out = torch.from_numpy(folds == fold)
-            fitted = _fit(head, features_NF[~held_out], subtypes_N[~held_out], decay, seed)
+            fitted = _fit(head, features_NVF[~held_out], subtypes_N[~held_out], decay, seed)
             with torch.inference_mode():
-                predicted[held_out] = fitted(features_NF[held_out]).argmax(1)
+                predicted[held_out] = fitted(features_NVF[held_out, 0]).argmax(1)
         answers = confusion_matrix(subtypes_N.tolist(), predicted.tolist(), num_subtypes)
         scores[decay] = macro_f1(answers)
     best = max(scores, key=lambda decay: scores[decay])
-    return FittedHead(_fit(head, features_NF, subtypes_N, best, seed), best, scores[best])
+    return FittedHead(_fit(head, features_NVF, subtypes_N, best, seed), best, scores[best])
 
 
 def _fit(
-    untrained: SubtypeHead, features_NF: Tensor, subtypes_N: Tensor, decay: float, seed: int
+    untrained: SubtypeHead, features_NVF: Tensor, subtypes_N: Tensor, decay: float, seed: int
 ) -> SubtypeHead:
     torch.manual_seed(seed)
     head = copy.deepcopy(untrained)
-    head.mean.copy_(features_NF.mean(0))
-    head.sd.copy_(features_NF.std(0).clamp_min(1e-3))
-    inputs = head.standardise(features_NF)
-    counts = torch.bincount(subtypes_N, minlength=head.probe.out_features).float()
+    features, subtypes = (
+        features_NVF.flatten(0, 1),
+        subtypes_N.repeat_interleave(features_NVF.shape[1]),
+    )
+    head.mean.copy_(features.mean(0))
+    head.sd.copy_(features.std(0).clamp_min(1e-3))
+    inputs = head.standardise(features)
+    counts = torch.bincount(subtypes, minlength=head.probe.out_features).float()
     # Balanced cases with plain cross-entropy; focal terms on top over-correct.
-    case_weights = (len(subtypes_N) / (len(counts) * counts.clamp_min(1)))[subtypes_N]
+    weights = (len(subtypes) / (len(counts) * counts.clamp_min(1)))[subtypes]
     optimiser = torch.optim.AdamW(head.parameters(), lr=_LEARNING_RATE, weight_decay=decay)
     head.train()
     for _ in range(_EPOCHS):
         optimiser.zero_grad()
         loss = torch.zeros(())
         for branch in (head.probe, head.perceptron):
-            each = F.cross_entropy(branch(inputs), subtypes_N, reduction="none")
-            loss = loss + (each * case_weights).mean()
+            each = F.cross_entropy(branch(inputs), subtypes, reduction="none")
+            loss = loss + (each * weights).mean()
         # Decoupled decay alone hardly shrinks a probe with more inputs than cases.
         loss = loss + decay * head.probe.weight.square().sum() / 2
         loss.backward()

@@ -128,7 +128,9 @@ def _box(corners_6: np.ndarray) -> Box:
 def crop_to_region(case: StoredCase, system: System) -> StoredCase:
     """Crop a case to the labelled organ and the margin around a localised one.
 
-    Without a margin in the system, or without labels, the case is returned whole.
+    As in inference, nowhere smaller than a window: a network that normalises over the window it
+    sees would take padding for tissue. Without a margin in the system, or without labels, the
+    case is returned whole.
     """
     margin_mm = system.inference.region_margin_mm
     labels = np.asarray(case.labels[:])
@@ -136,11 +138,18 @@ def crop_to_region(case: StoredCase, system: System) -> StoredCase:
     if margin_mm is None or not len(found[0]):
         return case
     inner: list[slice] = []
-    for indices, margin, spacing in zip(
-        found, margin_mm, system.preparation.spacing_mm, strict=True
+    for indices, margin, spacing, window, num in zip(
+        found,
+        margin_mm,
+        system.preparation.spacing_mm,
+        system.inference.patch_shape,
+        labels.shape,
+        strict=True,
     ):
-        extra = round(margin / spacing)
-        inner.append(slice(max(0, int(indices.min()) - extra), int(indices.max()) + extra + 1))
+        lower, upper = int(indices.min()), int(indices.max()) + 1
+        length = min(num, max(upper - lower + 2 * round(margin / spacing), window))
+        first = min(max(0, (lower + upper - length) // 2), num - length)
+        inner.append(slice(first, first + length))
     box = tuple(inner)
     return replace(case, image=case.image[box], labels=labels[box])
 
