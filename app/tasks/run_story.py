@@ -116,8 +116,8 @@ class RunStory:
 
     @property
     def can_finish(self) -> bool:
-        """Whether it may end here, with the weights it has."""
-        return self.can_resume and self.is_over and bool(self.epochs or self.step)
+        """Whether it may end here: every part of it has weights."""
+        return self.can_resume and self.is_over and self.part == self.system != ""
 
     @property
     def done(self) -> float:

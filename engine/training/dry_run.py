@@ -63,8 +63,9 @@ class DryRun:
         plan = self.plan
         parts = f", computed in {plan.accumulation} parts" if plan.accumulation > 1 else ""
         size = " × ".join(str(length) for length in plan.patch_shape)
+        patches = "1 patch" if plan.batch_size == 1 else f"{plan.batch_size} patches"
         return (
-            f"{self.num_parameters:,} parameters, {plan.batch_size} patches of {size} voxels per "
+            f"{self.num_parameters:,} parameters, {patches} of {size} voxels per "
             f"step{parts}: about {self.needed_bytes / 1e9:.1f} GB of memory, "
             f"{self.free_bytes / 1e9:.1f} GB are free."
         )

@@ -190,6 +190,8 @@ def train_system(
         StoppedError: If the follower wants to stop; what is done is kept.
     """
     teller: Follower = follower if group.is_first else NOBODY
+    if order.ends_here:
+        _require_checkpoints(order, ready)
     training, held_back, entries = _split(order, teller, group)
     networks: list[MultitaskNetwork] = []
     stores: list[Path] = []
@@ -288,9 +290,9 @@ def _fit_part(
     group: Group,
 ) -> MultitaskNetwork:
     cases: tuple[StoredCase, ...] = read_store(store, training)
-    checkpoint = order.folder / "checkpoint" / f"{plan.system.name}.pt"
+    checkpoint = _checkpoint(order, plan)
     if order.ends_here:
-        _tell_early_end(plan, checkpoint, follower)
+        _tell_early_end(plan, load_checkpoint(checkpoint, plan.system.name)["step"], follower)
     validator = None
     if held_back:
         is_main = plan.system is order.system
@@ -316,14 +318,20 @@ def _fit_part(
     )
 
 
-def _tell_early_end(plan: Plan, checkpoint: Path, follower: Follower) -> None:
+def _checkpoint(order: Order, plan: Plan) -> Path:
+    return order.folder / "checkpoint" / f"{plan.system.name}.pt"
+
+
+def _require_checkpoints(order: Order, ready: Sequence[Plan]) -> None:
+    for plan in ready:
+        is_shipped = plan.system is order.system.localiser and not order.own_localiser
+        if not is_shipped and not _checkpoint(order, plan).is_file():
+            raise NothingTrainedError(plan.system.name)
+
+
+def _tell_early_end(plan: Plan, step: int, follower: Follower) -> None:
     name, training = plan.system.name, plan.system.training
-    if not checkpoint.is_file():
-        raise NothingTrainedError(name)
-    step, total = (
-        load_checkpoint(checkpoint, name)["step"],
-        training.epochs * training.steps_per_epoch,
-    )
+    total = training.epochs * training.steps_per_epoch
     if step < total:
         follower.on_alarm(
             f"{name} was ended early: its weights are those of step {step:,} of {total:,}."
