@@ -33,6 +33,7 @@ from engine.federated.flare.messages import OWN, TRAIN, pack, unpack
 
 log = logging.getLogger(__name__)
 
+_COMMAND = (sys.executable, "-m", "engine.federated.site_training")
 _LOOK_EVERY_S = 0.1
 _MOST_STARTS = 2
 _KILLED = {
@@ -86,10 +87,9 @@ class _Training:
                 process.stdin.close()
 
     def _start(self) -> None:
-        command = [sys.executable, "-m", "engine.federated.site_training"]
         with (self._folder / LOG_FILE).open("ab") as said:
             process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True
+                _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True
             )
         self._process, self._answers = process, queue.Queue()
         threading.Thread(target=_listen, args=(process, self._answers), daemon=True).start()
