@@ -124,10 +124,10 @@ def train(
         "shipped_localiser": shipped_localiser,
         "store": None if store is None else str(store.absolute()), "skip_broken": skip_broken,
     }  # fmt: skip
+    if finish and not (resume and _is_begun(run)):
+        raise NothingToFinishError
     if resume:
         args, data = _as_begun(args, data, run)
-    elif finish:
-        raise NothingToFinishError
     order = replace(_order(args, data, run), ends_here=finish)
     if args["plan"] == "data":
         order = _fitted(order)
@@ -154,11 +154,17 @@ def _fitted(order: Order) -> Order:
     return replace(order, system=system)
 
 
+def _is_begun(run: Path) -> bool:
+    from engine.archive.run_folder import RUN_FILE
+
+    return (run / RUN_FILE).exists()
+
+
 def _as_begun(args: dict[str, Any], data: Path, run: Path) -> tuple[dict[str, Any], Path]:
     """Return what the run in the folder was begun with; what is given where there is none yet."""
-    from engine.archive.run_folder import RUN_FILE, read_run_file
+    from engine.archive.run_folder import read_run_file
 
-    if not (run / RUN_FILE).exists():
+    if not _is_begun(run):
         return args, data
     begun = read_run_file(run)
     if begun["args"].get("system") != args["system"]:

@@ -19,7 +19,7 @@ from engine.training.validate import crop_to_region
 # ours: a network that normalises over its window describes a case a little differently wherever
 # the window lies, and that depends on what else it took for a lesion
 _NUM_VIEWS = 4
-_MOST_SHIFT = 8  # ours: the part of the window that it is moved by at most
+_SHIFT_SHARE = 1 / 8  # ours: of the window, by which it is moved at most along each axis
 
 
 def fit_subtype(
@@ -68,7 +68,7 @@ def _features(
         device=device,
         precision=plan.precision,
     )
-    most = np.array(settings.patch_shape) // _MOST_SHIFT
+    most = (_SHIFT_SHARE * np.array(settings.patch_shape)).astype(int)
     asides = rng.integers(-most, most + 1, (_NUM_VIEWS - 1, 3))
     views = [
         case_features(

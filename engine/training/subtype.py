@@ -72,10 +72,8 @@ def _fit(
 ) -> SubtypeHead:
     torch.manual_seed(seed)
     head = copy.deepcopy(untrained)
-    features, subtypes = (
-        features_NVF.flatten(0, 1),
-        subtypes_N.repeat_interleave(features_NVF.shape[1]),
-    )
+    features = features_NVF.flatten(0, 1)
+    subtypes = subtypes_N.repeat_interleave(features_NVF.shape[1])
     head.mean.copy_(features.mean(0))
     head.sd.copy_(features.std(0).clamp_min(1e-3))
     inputs = head.standardise(features)
