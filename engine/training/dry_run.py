@@ -25,6 +25,7 @@ _OVERHEAD = {"cpu": 2.5, "cuda": 1.6}
 # ours: weights, gradients, two moments of Adam and the moving average.
 _BYTES_PER_PARAMETER = 20
 _BYTES_PER_VOXEL = 4 + 8  # image and labels
+_WORKSPACE_BYTES = 64_000_000  # ours: of the libraries of a graphics card, seen on an H100
 _PROGRAM_BYTES = 500_000_000  # ours: torch and its kin, loaded
 _KEEP_FREE = 0.9
 
@@ -94,7 +95,7 @@ def dry_run(plan: Plan) -> DryRun:
         samples = -(-largest // parts)
         own = _OVERHEAD[kind] * activations * samples + _BYTES_PER_PARAMETER * num_parameters
         if kind != "cpu":
-            return round(own)
+            return round(own) + _WORKSPACE_BYTES
         return round(plan.num_devices * (own + _PROGRAM_BYTES)) + loaded
 
     parts = max(1, min(plan.accumulation, most_parts))
