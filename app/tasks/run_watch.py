@@ -139,7 +139,9 @@ class RunWatch(QObject):
         run_folder = self.folder / entry.run_id
         words = train_words(entry.arguments, Path(entry.data), run_folder)
         if entry.resumes:
-            words = (*words, "--resume", *(("--finish",) if entry.finishes else ()))
+            words = (*words, "--resume")
+        if entry.finishes:
+            words = (*words, "--finish")
         return self._launcher.start((*self._command, *words), run_folder)
 
     def _read(self) -> tuple[RunStory, ...]:

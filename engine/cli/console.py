@@ -24,6 +24,15 @@ def say_error(error: IsletError) -> None:
     notes.print(error.remedy, markup=False, highlight=False, soft_wrap=True)
 
 
+def say_unused(names: Sequence[str]) -> None:
+    """Tell which of the given parameters, by name, a run that goes on does not take."""
+    if names:
+        given = ("SYSTEM" if name == "system" else f"--{name.replace('_', '-')}" for name in names)
+        notes.print(
+            f"The run goes on as it was begun; not used: {', '.join(given)}.", soft_wrap=True
+        )
+
+
 def say_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
     """Write `value` to stdout for another program to read."""
     typer.echo(json.dumps(value, indent=2))

@@ -26,11 +26,10 @@ from engine.archive.federation import (
     is_run,
     is_run_name,
     read_coordinator,
-    read_members,
 )
-from engine.archive.federation_status import connected_sites
+from engine.archive.federation_status import status_of
 from engine.archive.run_events import EventTail
-from engine.cli.console import CANCELLED_CODE, notes, results
+from engine.cli.console import CANCELLED_CODE, notes, results, say_unused
 from engine.cli.federate_simulate import methods_of
 from engine.errors import CancelledError, IsletError
 
@@ -160,17 +159,15 @@ def _order(
 def _tell_unused(context: typer.Context) -> None:
     """Say which options were given that a run cannot change any more."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
-    unused = [
-        "SYSTEM" if name == "system" else f"--{name.replace('_', '-')}"
-        for name, source in sources.items()
-        if name not in _MAY_CHANGE | _NOT_OF_THE_RUN
-        and source is not None
-        and source.name == "COMMANDLINE"
-    ]
-    if unused:
-        notes.print(
-            f"The run goes on as it was begun; not used: {', '.join(unused)}.", soft_wrap=True
-        )
+    say_unused(
+        [
+            name
+            for name, source in sources.items()
+            if name not in _MAY_CHANGE | _NOT_OF_THE_RUN
+            and source is not None
+            and source.name == "COMMANDLINE"
+        ]
+    )
 
 
 def _needs(folder: Path, order: SiteOrder, terms: Terms) -> dict[str, Any]:
@@ -183,8 +180,7 @@ def _needs(folder: Path, order: SiteOrder, terms: Terms) -> dict[str, Any]:
     federation = order.system.federation
     assert federation is not None, "it is a federation's"
     sent = len(encode(share(model, federation.shared_fraction)))
-    connected = connected_sites(folder)
-    welcome = sorted(member.name for member in read_members(folder) if not member.revoked)
+    welcome = [site for site in status_of(folder)["sites"] if not site["is_revoked"]]
     return {
         "system": order.system.name,
         "rounds": federation.rounds,
@@ -194,8 +190,8 @@ def _needs(folder: Path, order: SiteOrder, terms: Terms) -> dict[str, Any]:
         "bytes_from_site": sent,
         "dense_bytes": dense_bytes(model),
         "min_sites": terms.min_sites,
-        "connected_sites": [site for site in welcome if site in connected],
-        "missing_sites": [site for site in welcome if site not in connected],
+        "connected_sites": sorted(site["name"] for site in welcome if site["is_connected"]),
+        "missing_sites": sorted(site["name"] for site in welcome if not site["is_connected"]),
         # The model, the best one, and the next one; an update is decoded when its turn comes.
         "server_bytes": 4 * dense_bytes(model) + sent,
     }

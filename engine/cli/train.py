@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from engine.cli.console import CANCELLED_CODE, ERROR_CODE, notes, say_error, say_json
+from engine.cli.console import CANCELLED_CODE, ERROR_CODE, notes, say_error, say_json, say_unused
 from engine.cli.train_bars import TrainingBars
 from engine.errors import CancelledError, IsletError
 
@@ -139,14 +139,13 @@ def train(
 
 def _fitted(order: Order) -> Order:
     """Return the order with its system fitted to the data set and this machine."""
-    from engine.archive.run_folder import RUN_FILE
     from engine.archive.runs import read_run
     from engine.data.dataset_check import check_dataset
     from engine.data.fingerprint import fingerprint
     from engine.training.plan import fit_to_data
     from engine.training.train import plans
 
-    if (order.folder / RUN_FILE).exists():
+    if _is_begun(order.folder):
         # Begun before: the memory that is free now must not change what is trained.
         return replace(order, system=read_run(order.folder).plan.system)
     plan = plans(order)[-1]  # First: it refuses what no data set could help.
@@ -169,11 +168,7 @@ def _as_begun(args: dict[str, Any], data: Path, run: Path) -> tuple[dict[str, An
     begun = read_run_file(run)
     if begun["args"].get("system") != args["system"]:
         raise OtherRunError(str(begun["args"].get("system")))
-    ignored = _ignored(args, begun["args"])
-    if ignored:
-        notes.print(
-            f"The run goes on as it was begun; not used: {', '.join(ignored)}.", soft_wrap=True
-        )
+    say_unused(_ignored(args, begun["args"]))
     return {**args, **begun["args"]}, Path(begun["data"])
 
 
@@ -181,7 +176,7 @@ def _ignored(args: dict[str, Any], begun: dict[str, Any]) -> list[str]:
     """Return the options that were given, and differ from those of the run."""
     defaults = inspect.signature(train).parameters
     return [
-        f"--{name.replace('_', '-')}"
+        name
         for name, value in args.items()
         if name in begun and value != begun[name] and value != defaults[name].default
     ]
@@ -267,12 +262,12 @@ def _start_processes(num_devices: int) -> subprocess.Popen[bytes]:
 
 def _follow(process: subprocess.Popen[bytes], order: Order) -> None:
     """Wait for torchrun, hand Ctrl+C on, and leave as its processes ended."""
-    from engine.archive.run_folder import RUN_FILE, read_run_file
+    from engine.archive.run_folder import read_run_file
     from engine.run import RunState
     from engine.training.distributed import ProcessesEndedError
 
     _wait_for(process, order.folder)
-    known = (order.folder / RUN_FILE).exists()
+    known = _is_begun(order.folder)
     state = RunState(read_run_file(order.folder)["state"]) if known else RunState.FAILED
     if state is RunState.FINISHED:
         # Whatever torchrun says: a process was seen to abort on its way out, its work done.
@@ -307,9 +302,9 @@ def _wait_for(process: subprocess.Popen[bytes], folder: Path) -> None:
 
 def _ask_to_stop(folder: Path) -> None:
     """Ask again and again: a run that is just beginning forgets what was asked before."""
-    from engine.archive.run_folder import RUN_FILE, RunFolder, write_wish
+    from engine.archive.run_folder import RunFolder, write_wish
 
-    if (folder / RUN_FILE).exists() and RunFolder(folder).wanted() != "stop":
+    if _is_begun(folder) and RunFolder(folder).wanted() != "stop":
         write_wish(folder, "stop")
 
 

@@ -70,7 +70,7 @@ class Fitting:
         num_threads: That load patches.
         objective: Changes the gradient of every step; remembered in the checkpoint.
         until_epoch: After which to leave for now, with a checkpoint; the schedule is still that
-            of the whole plan. None trains to the end.
+            of the whole plan. None trains to the end; 0 takes the weights of the checkpoint.
     """
 
     plan: Plan
@@ -104,6 +104,8 @@ def fit(fitting: Fitting) -> MultitaskNetwork:
     _resume(state, fitting)
     training = fitting.plan.system.training
     loader = _loader(fitting)
+    if fitting.until_epoch == 0:
+        _tell_early_end(state.step, fitting)
     epochs = training.epochs if fitting.until_epoch is None else fitting.until_epoch
     total = min(epochs, training.epochs) * training.steps_per_epoch
     run = _Run(fitting, state, device)
@@ -350,6 +352,15 @@ def _resume(state: State, fitting: Fitting) -> None:
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise CheckpointError(name, "belongs to another plan") from error
     log.info("Resumed %s at step %d", name, state.step)
+
+
+def _tell_early_end(step: int, fitting: Fitting) -> None:
+    name, training = fitting.plan.system.name, fitting.plan.system.training
+    total = training.epochs * training.steps_per_epoch
+    if step < total:
+        fitting.follower.on_alarm(
+            f"{name} was ended early: its weights are those of step {step:,} of {total:,}."
+        )
 
 
 def _parts(samples: list[Sample], num_parts: int) -> Iterable[list[Sample]]:

@@ -22,7 +22,6 @@ from engine.inference.model import load_model, save_model
 from engine.networks.build import JOINT_SUBTYPE, STAGED_SUBTYPE, MultitaskNetwork
 from engine.run import Plan
 from engine.system import System
-from engine.training.checkpoint import load_checkpoint
 from engine.training.distributed import ALONE, Group
 from engine.training.dry_run import DryRun, dry_run
 from engine.training.fit import Fitting, default_num_threads, fit
@@ -197,7 +196,7 @@ def train_system(
     stores: list[Path] = []
     for plan in ready:
         here = replace(plan, device=device)
-        if plan.system is order.system.localiser and not order.own_localiser:
+        if _is_shipped(order, plan):
             networks.append(_shipped_localiser(device))
             continue
         store = _store(order, plan.system)
@@ -290,9 +289,6 @@ def _fit_part(
     group: Group,
 ) -> MultitaskNetwork:
     cases: tuple[StoredCase, ...] = read_store(store, training)
-    checkpoint = _checkpoint(order, plan)
-    if order.ends_here:
-        _tell_early_end(plan, load_checkpoint(checkpoint, plan.system.name)["step"], follower)
     validator = None
     if held_back:
         is_main = plan.system is order.system
@@ -307,7 +303,7 @@ def _fit_part(
         Fitting(
             plan=plan,
             sampler=Sampler(plan, cases),
-            checkpoint=checkpoint,
+            checkpoint=_checkpoint(order, plan),
             follower=follower,
             validate=validator,
             group=group,
@@ -324,18 +320,12 @@ def _checkpoint(order: Order, plan: Plan) -> Path:
 
 def _require_checkpoints(order: Order, ready: Sequence[Plan]) -> None:
     for plan in ready:
-        is_shipped = plan.system is order.system.localiser and not order.own_localiser
-        if not is_shipped and not _checkpoint(order, plan).is_file():
+        if not _is_shipped(order, plan) and not _checkpoint(order, plan).is_file():
             raise NothingTrainedError(plan.system.name)
 
 
-def _tell_early_end(plan: Plan, step: int, follower: Follower) -> None:
-    name, training = plan.system.name, plan.system.training
-    total = training.epochs * training.steps_per_epoch
-    if step < total:
-        follower.on_alarm(
-            f"{name} was ended early: its weights are those of step {step:,} of {total:,}."
-        )
+def _is_shipped(order: Order, plan: Plan) -> bool:
+    return plan.system is order.system.localiser and not order.own_localiser
 
 
 def _fit_staged(
