@@ -57,8 +57,8 @@ _C2FNAS_VAE = replace(
 
 # ours: both sizes
 # With a width of eight it learns to outline phantoms in some hundred steps; with two it did not.
-_TOY = Smaller({"width": 8}, patch_shape=_TOY_PATCH, optimiser={"lr": 1e-3})
-_SMALL = Smaller({"width": 12}, optimiser={"lr": 1e-3})
+_TOY = Smaller({"width": 8}, patch_shape=_TOY_PATCH, optimiser=Part("adam", {"lr": 1e-3}))
+_SMALL = Smaller({"width": 12}, optimiser=Part("adam", {"lr": 1e-3}))
 
 C2FNAS = with_sizes(_C2FNAS, toy=_TOY, small=_SMALL)
 C2FNAS_VAE = with_sizes(

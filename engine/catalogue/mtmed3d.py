@@ -88,7 +88,7 @@ _TOY = Smaller(
         "densenet": {"blocks": (1, 1, 1), "growth": 8, "init_features": 8},
     },
     patch_shape=_TOY_PATCH,
-    optimiser={"lr": 5e-4, "head_lr": 5e-4},
+    optimiser=Part("adamw", {"lr": 5e-4, "head_lr": 5e-4}),
 )
 _SMALL = Smaller(
     {"feature_size": 12, "heads": _HEADS, "window": 4},
@@ -102,7 +102,7 @@ _SMALL = Smaller(
     },
     patch_shape=_SMALL_PATCH,
     window_shape=(64, 96, 96),
-    optimiser={"lr": 5e-4, "head_lr": 5e-4},
+    optimiser=Part("adamw", {"lr": 5e-4, "head_lr": 5e-4}),
 )
 
 

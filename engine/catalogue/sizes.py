@@ -40,7 +40,7 @@ class Smaller:
         patch_shape: Of training, in voxels; None takes the size's usual one.
         window_shape: Of inference, in voxels; None takes the size's usual one.
         batch_size: Patches per step.
-        optimiser: Settings of the optimiser that differ.
+        optimiser: Instead of the full system's; None keeps that.
     """
 
     network: Params
@@ -49,7 +49,7 @@ class Smaller:
     patch_shape: Shape | None = None
     window_shape: Shape | None = None
     batch_size: int = 1
-    optimiser: Params = field(default_factory=lambda: dict[str, Any]())
+    optimiser: Part | None = None
 
 
 def with_sizes(system: System, *, toy: Smaller, small: Smaller) -> System:
@@ -93,7 +93,6 @@ def _small(system: System, smaller: Smaller) -> System:
 
 
 def _reduced(system: System, smaller: Smaller, patch_shape: Shape) -> System:
-    optimiser = system.training.optimiser
     return replace(
         system,
         network=_changed(system.network, smaller.network),
@@ -103,7 +102,7 @@ def _reduced(system: System, smaller: Smaller, patch_shape: Shape) -> System:
             patch_shape=patch_shape,
             batch_size=smaller.batch_size,
             accumulation=1,
-            optimiser=_changed(optimiser, smaller.optimiser),
+            optimiser=smaller.optimiser or system.training.optimiser,
             losses=tuple(
                 _changed(loss, smaller.losses.get(loss.name, {})) for loss in system.training.losses
             ),

@@ -48,9 +48,9 @@ def _unet(name: str, title: str, source: str, *, residual: bool, gated: bool) ->
     )
     return with_sizes(
         full,
-        toy=Smaller({"features": (4, 8, 16, 16)}, optimiser={"lr": 1e-3}),
+        toy=Smaller({"features": (4, 8, 16, 16)}, optimiser=Part("adam", {"lr": 1e-3})),
         # ours: sized for a step in well under a second on a CPU
-        small=Smaller({"features": (16, 32, 64, 128)}, optimiser={"lr": 1e-3}),
+        small=Smaller({"features": (16, 32, 64, 128)}, optimiser=Part("adam", {"lr": 1e-3})),
     )
 
 
