@@ -36,13 +36,12 @@ from engine.federated.members import Member, first_network, open_member
 from engine.federated.sharing import decode, dense_bytes, encode, share, share_with_memory
 from engine.federated.site_order import SiteOrder, order_from_json
 from engine.federated.sites import Site
+from engine.federated.step_teller import StepTeller
 from engine.inference.memory import is_out_of_memory
 from engine.training.checkpoint import load_checkpoint, save_checkpoint
-from engine.training.follow import Nobody, StepRecord
 
 log = logging.getLogger(__name__)
 
-_TELL_EVERY_S = 0.5  # ours: a smooth curve, and files that stay small
 _OWN_FILE = "best_local.pt"
 
 
@@ -108,7 +107,7 @@ class SiteTraining:
             tell(
                 self._folder, "validation", run=self._order.run, round=round_number - 1, scores=told
             )
-        follower = _Steps(self._folder, self._order, round_number)
+        follower = StepTeller(self._folder, self._order, round_number)
         trained, loss = self._member.trainer.train_round(common, round_number, follower)
         seconds = time.monotonic() - begun
         tell(
@@ -227,39 +226,6 @@ class SiteTraining:
         save_checkpoint({"unsent": rest}, self._run / f"unsent-{round_number}.pt")
         (self._run / f"unsent-{round_number - 2}.pt").unlink(missing_ok=True)
         return shared
-
-
-class _Steps(Nobody):
-    """Tells the site's events of the steps, not more often than anybody looks."""
-
-    def __init__(self, folder: Path, order: SiteOrder, round_number: int) -> None:
-        assert order.system.federation is not None, "it is a federation's"
-        self._folder = folder
-        self._order = order
-        self._round = round_number
-        self._federation = order.system.federation
-        self._last = 0.0
-
-    def on_step(self, record: StepRecord) -> None:
-        """Tell of the step."""
-        if time.monotonic() - self._last < _TELL_EVERY_S:
-            return
-        self._last = time.monotonic()
-        epochs = self._federation.local_epochs
-        tell(
-            self._folder,
-            "step",
-            run=self._order.run,
-            round=self._round,
-            rounds=self._federation.rounds,
-            epoch=record.epoch - (self._round - 1) * epochs,
-            epochs=epochs,
-            step=record.step,
-            steps=record.steps,
-            losses=dict(record.losses),
-            weights=dict(record.weights),
-            remaining_s=record.remaining_s,
-        )
 
 
 def main() -> None:
