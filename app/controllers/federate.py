@@ -21,6 +21,7 @@ from app.tasks.federation_watch import FederationWatch
 from app.tasks.run_process import Launcher, Question
 from engine.archive.federation import RUNS_FOLDER, read_site
 from engine.archive.federation_extra import FederatedExtraMissingError, require_flare
+from engine.archive.federation_terms import needs_text
 from engine.archive.registered import free_name, register
 from engine.archive.run_folder import write_wish
 from engine.errors import IsletError
@@ -105,11 +106,7 @@ class Federate(QObject):
     def request(self) -> None:
         """Make a key and a request for a coordinator."""
         given = self._needing_flare(
-            "Join a federation",
-            "A private key is made in the folder, and stays there. What goes to the coordinator is"
-            " request.zip; read them the fingerprint of the key by phone.",
-            forms.request_fields(),
-            "Make the request",
+            "Join a federation", forms.REQUEST_TEXT, forms.request_fields(), "Make the request"
         )
         if given is None:
             return
@@ -133,8 +130,7 @@ class Federate(QObject):
         """Begin a federation on this computer."""
         given = self._needing_flare(
             "Coordinate a federation",
-            "An authority is made that signs the sites' certificates, and a server. Tell the"
-            " hospitals the federation's name, and read them its fingerprint by phone.",
+            forms.COORDINATE_TEXT,
             forms.coordinate_fields(),
             "Make the federation",
         )
@@ -322,7 +318,7 @@ class Federate(QObject):
         asked: tuple[str, ...],
         given: Mapping[str, str],
     ) -> None:
-        text = forms.needs_text(needs)
+        text = needs_text(needs)
         if self._asks and not ConfirmDialog(self._window, "Start this run?", text, "Start").exec():
             self.settled.emit()
             return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from app.dialogs.form import Field
 from engine.archive.federation_terms import TERMS
@@ -15,6 +14,14 @@ METHODS = ("fedavg", "fedprox", "dtp", "dwa")
 SIZES = ("toy", "small", "full")
 STATES = ("as the data set says", "annotated", "absent", "unlabelled")
 STRUCTURES = ("pancreas", "lesion")
+REQUEST_TEXT = (
+    "A private key is made in the folder, and stays there. What goes to the coordinator is"
+    " request.zip; read them the fingerprint of the key by phone."
+)
+COORDINATE_TEXT = (
+    "An authority is made that signs the sites' certificates, and a server. Tell the hospitals the"
+    " federation's name, and read them its fingerprint by phone."
+)
 TERMS_TEXT = "\n\n".join(TERMS)
 STOPPING = {
     True: "The sites wait until it is started again; runs can be resumed.",
@@ -22,7 +29,6 @@ STOPPING = {
 }
 """What a stop means, by whether it is the coordinator's."""
 _PERCENT = 100
-_MEGA = 1e6
 
 
 class NotAFederationError(IsletError):
@@ -146,17 +152,3 @@ def part_of(percent: str) -> str:
         return f"{float(percent) / _PERCENT:g}"
     except ValueError:
         return percent
-
-
-def needs_text(needs: Mapping[str, Any]) -> str:
-    """Return what a run will take, in words."""
-    there, missing = needs["connected_sites"], needs["missing_sites"]
-    waits = "" if len(there) >= needs["min_sites"] else " It waits until enough are there."
-    return (
-        f"{needs['rounds']} rounds of {needs['local_epochs']} epochs. Every round"
-        f" {needs['bytes_to_site'] / _MEGA:.1f} MB go to a site, and about"
-        f" {needs['bytes_from_site'] / _MEGA:.1f} MB come back of"
-        f" {needs['dense_bytes'] / _MEGA:.1f} MB.\n\n"
-        f"Connected: {', '.join(there) or 'no site'}. Not connected:"
-        f" {', '.join(missing) or 'no site'}. At least {needs['min_sites']} are needed.{waits}"
-    )

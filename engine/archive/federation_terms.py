@@ -27,6 +27,24 @@ def terms_of_site(share_at_most: float) -> tuple[str, ...]:
     return (*TERMS, f"The limit of this site: {_percent(share_at_most)} of every update.")
 
 
+def needs_text(needs: Mapping[str, Any]) -> str:
+    """Return what a dry run of a federation found, in words.
+
+    Args:
+        needs: What `islet federate run --dry-run --json` prints.
+    """
+    there, missing = needs["connected_sites"], needs["missing_sites"]
+    waits = "" if len(there) >= needs["min_sites"] else " It waits until enough are there."
+    return (
+        f"{needs['system']}: {needs['rounds']} rounds of {needs['local_epochs']} epochs,"
+        f" {needs['numbers']:,} numbers. Every round {needs['bytes_to_site'] / 1e6:.1f} MB go to a"
+        f" site, and about {needs['bytes_from_site'] / 1e6:.1f} MB come back of"
+        f" {needs['dense_bytes'] / 1e6:.1f} MB.\n\n"
+        f"Connected: {', '.join(there) or 'no site'}. Not connected:"
+        f" {', '.join(missing) or 'no site'}. At least {needs['min_sites']} are needed.{waits}"
+    )
+
+
 def terms_of_run(shared: Mapping[str, Any], share_at_most: float) -> dict[str, Any]:
     """Return what leaves a site in every round of one run, in numbers and a sentence.
 

@@ -28,6 +28,7 @@ from engine.archive.federation import (
     read_coordinator,
 )
 from engine.archive.federation_status import status_of
+from engine.archive.federation_terms import needs_text
 from engine.archive.run_events import EventTail
 from engine.cli.console import CANCELLED_CODE, notes, results, say_unused
 from engine.cli.federate_simulate import methods_of
@@ -201,24 +202,7 @@ def _say(needs: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         results.print_json(json.dumps(needs))
         return
-    results.print(
-        f"{needs['system']}: {needs['rounds']} rounds of {needs['local_epochs']} epochs,"
-        f" {needs['numbers']:,} numbers.",
-        highlight=False,
-    )
-    results.print(
-        f"Every round {needs['bytes_to_site'] / 1e6:.1f} MB go to a site, and about"
-        f" {needs['bytes_from_site'] / 1e6:.1f} MB come back; {needs['dense_bytes'] / 1e6:.1f} MB"
-        " if everything was shared.",
-        highlight=False,
-    )
-    there, missing = needs["connected_sites"], needs["missing_sites"]
-    results.print(
-        f"Connected: {', '.join(there) or 'no site'}; not connected:"
-        f" {', '.join(missing) or 'no site'}; at least {needs['min_sites']} are needed.",
-        highlight=False,
-        markup=False,
-    )
+    results.print(needs_text(needs), highlight=False, markup=False, soft_wrap=True)
 
 
 def _supervise(folder: Path, name: str, wait: float) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from pytestqt.qtbot import QtBot
 
-from app.controllers.federation_forms import needs_text
 from tests.app.federation_desk import Desk
 from tests.app.federations_made import (
     FINGERPRINT,
@@ -32,7 +31,8 @@ if "wrong" in words:
 print(json.dumps({
     "request": words[2] + "/request.zip", "fingerprint": "AB", "authority": "CD",
     "signed": "north.signed.zip", "member": {"name": "north"}, "rounds": 2, "local_epochs": 1,
-    "bytes_to_site": 1, "bytes_from_site": 1, "dense_bytes": 4, "min_sites": 2,
+    "system": "c2fnas", "numbers": 1, "bytes_to_site": 1, "bytes_from_site": 1, "dense_bytes": 4,
+    "min_sites": 2,
     "connected_sites": ["north"], "missing_sites": ["south"],
 }))
 """
@@ -142,18 +142,6 @@ def test_a_run_is_stopped_and_resumed(desk: FakeDesk, tmp_path: Path) -> None:
     # The run itself knows its system, and everything else.
     words = ["federate", "run", str(folder), "--run", "first", "--resume"]
     assert desk.until_asked()[-1] == words
-
-
-def test_what_a_run_takes_names_the_sites_that_are_there() -> None:
-    needs = {
-        "rounds": 2, "local_epochs": 1, "bytes_to_site": 4e6, "bytes_from_site": 1e6,
-        "dense_bytes": 4e6, "min_sites": 2, "connected_sites": ["north"],
-        "missing_sites": ["south", "west"],
-    }  # fmt: skip
-    text = needs_text(needs)
-    assert "Connected: north. Not connected: south, west. At least 2 are needed." in text
-    assert text.endswith("It waits until enough are there.")
-    assert needs_text({**needs, "min_sites": 1}).endswith("At least 1 are needed.")
 
 
 def test_a_simulation_is_started_and_followed(desk: FakeDesk, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from engine.archive.federation_terms import terms_of_run, terms_of_site
+from engine.archive.federation_terms import needs_text, terms_of_run, terms_of_site
 from engine.federated.sharing import encode, share
 
 _SHARED = {"tensors": 3, "numbers": 1000, "fraction": 0.25, "with_memory": False}
@@ -41,3 +41,15 @@ def test_an_update_is_not_larger_than_the_terms_say() -> None:
     told = terms_of_run({**_SHARED, "tensors": 1, "numbers": 20_000}, 1.0)
     # What describes the tensors comes on top.
     assert len(encode(share(update, 0.25))) < told["bytes"] + 1000
+
+
+def test_what_a_run_takes_names_the_sites_that_are_there() -> None:
+    needs = {
+        "system": "c2fnas", "numbers": 1000, "rounds": 2, "local_epochs": 1,
+        "bytes_to_site": 4e6, "bytes_from_site": 1e6, "dense_bytes": 4e6, "min_sites": 2,
+        "connected_sites": ["north"], "missing_sites": ["south", "west"],
+    }  # fmt: skip
+    text = needs_text(needs)
+    assert "Connected: north. Not connected: south, west. At least 2 are needed." in text
+    assert text.endswith("It waits until enough are there.")
+    assert needs_text({**needs, "min_sites": 1}).endswith("At least 1 are needed.")

@@ -52,7 +52,7 @@ def test_a_dry_run_says_what_it_takes_and_who_is_there(
     assert not (coordinator / "runs").exists()
     assert _run(coordinator, "c2fnas", *_TOY, "--dry-run") == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "Connected: north; not connected: south; at least 2 are needed." in said
+    assert "Connected: north. Not connected: south. At least 2 are needed." in said
 
 
 def test_a_run_is_begun_as_it_was_asked_for(coordinator: Path, supervised: list[str]) -> None:
