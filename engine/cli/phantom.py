@@ -47,6 +47,9 @@ def phantom(
     site: Annotated[
         Literal["north", "south", "west"] | None, typer.Option(help="Habits of a scanner.")
     ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; without it, as many as the machine takes.", min=1)
+    ] = None,
 ) -> None:
     """Make CT-like abdomens with exact ground truth; what is not given is drawn from the seed."""
     fixed = {
@@ -63,18 +66,18 @@ def phantom(
         given["subtype"] = None if lesion == "healthy" else int(lesion)
     check_output_folder(out, needed_bytes=cases * _CASE_BYTES)
     # Not at the top: `islet --help` must not wait for numpy and its kin.
-    from engine.data.phantom.write import write_phantoms
+    from engine.data.phantom.write import draw_specs, write_phantoms
+    from engine.data.side_by_side import usual_workers
 
-    # Written as they are made, so the bar runs here and not in a thread; Ctrl+C leaves nothing.
+    # Processes write them and this thread waits, so the bar runs here; Ctrl+C leaves nothing.
     with complete_or_nothing(out) as folder, Progress(console=notes) as bars:
         task = bars.add_task("Making phantoms", total=cases)
         write_phantoms(
-            cases,
-            seed,
+            draw_specs(cases, seed, **given),
             form,
             folder,
-            lambda _, done: bars.update(task, completed=round(done * cases)),
-            **given,
+            workers=workers or usual_workers(),
+            on_progress=lambda _, done: bars.update(task, completed=round(done * cases)),
         )
     amount = "one phantom" if cases == 1 else f"{cases} phantoms"
     notes.print(f"Wrote {amount} to {out}.", soft_wrap=True)

@@ -73,7 +73,8 @@ class _Job:
         """Check, then prepare for every part."""
         from engine.data.dataset_check import check_dataset, usable_entries, whole_entries
         from engine.data.fingerprint import fingerprint
-        from engine.data.prepare_store import prepare_store, usual_workers
+        from engine.data.prepare_store import prepare_store
+        from engine.data.side_by_side import usual_workers
 
         report = check_dataset(self.data, tell)
         say_summary(report)

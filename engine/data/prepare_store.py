@@ -6,25 +6,19 @@ import errno
 import hashlib
 import json
 import logging
-import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass
-from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import platformdirs
-import psutil
 
 from engine.data.datasets import Entry
 from engine.data.label_names import STRUCTURES
+from engine.data.side_by_side import side_by_side
 from engine.data.store import VERSION, describe_again, is_current, sweep, write_case
 from engine.errors import IsletError
 from engine.progress import OnProgress, ignore_progress
@@ -32,16 +26,6 @@ from engine.system import Preparation
 from engine.volume import LabelMap
 
 log = logging.getLogger(__name__)
-
-# ours: a CT of 1000 slices, as it is read and once more as it is resampled
-_BYTES_PER_WORKER = 3 << 30
-_OF_WORKERS = {
-    # There is a process for every core already.
-    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
-    "VECLIB_MAXIMUM_THREADS": "1",
-    # Python's own helper would complain on the terminal after Ctrl+C.
-    "PYTHONWARNINGS": "ignore::UserWarning:multiprocessing.resource_tracker",
-}
 
 
 class StoreError(IsletError):
@@ -88,12 +72,6 @@ def default_store(data: Path, preparation: Preparation, structures: Sequence[str
     return platformdirs.user_cache_path("islet") / "prepared" / digest
 
 
-def usual_workers() -> int:
-    """Return how many processes the machine's cores and free memory are good for."""
-    by_memory = psutil.virtual_memory().available // _BYTES_PER_WORKER
-    return max(1, min(os.cpu_count() or 1, int(by_memory)))
-
-
 def prepare_store(
     entries: Sequence[Entry],
     preparation: Preparation,
@@ -132,51 +110,23 @@ def prepare_store(
         raise _sentence(error) from error
     log.info("%d of %d cases to prepare", len(missing), len(works))
     num_done = len(works) - len(missing)
-    runs = _in_processes(missing, workers) if workers > 1 and len(missing) > 1 else _here(missing)
     try:
-        for error in runs:
-            if error is not None:
-                raise StoreError(error[0], remedy=error[1])
-            num_done += 1
-            on_progress("prepare", num_done / len(works))
-    finally:
-        runs.close()
-        sweep(folder)
-    on_progress("prepare", 1.0)
-    return len(missing)
-
-
-# Errors travel between processes as (message, remedy): most cannot be pickled.
-_Failure = tuple[str, str] | None
-
-
-def _here(works: Sequence[_Work]) -> Generator[_Failure, None, None]:
-    for work in works:
-        yield _prepare_one(work)
-
-
-def _in_processes(works: Sequence[_Work], workers: int) -> Generator[_Failure, None, None]:
-    # Spawned: forking a process that has threads, as a trainer has, may lock up.
-    with _environment_of_workers():
-        pool = ProcessPoolExecutor(
-            max_workers=min(workers, len(works)),
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start_worker,
-        )
-        futures: list[Future[_Failure]] = [pool.submit(_prepare_one, work) for work in works]
-    try:
-        for future in as_completed(futures):
-            yield future.result()
+        with closing(side_by_side(_prepare_one, missing, workers)) as prepared:
+            for _ in prepared:
+                num_done += 1
+                on_progress("prepare", num_done / len(works))
     except BrokenProcessPool as error:
         raise StoreError(
             "A process that prepared cases was killed, perhaps because the memory was full.",
             remedy="Prepare again with fewer workers; the cases that are ready are kept.",
         ) from error
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        sweep(folder)
+    on_progress("prepare", 1.0)
+    return len(missing)
 
 
-def _prepare_one(work: _Work) -> _Failure:
+def _prepare_one(work: _Work) -> None:
     entry = work.entry
     try:
         case = entry.read()
@@ -193,12 +143,12 @@ def _prepare_one(work: _Work) -> _Failure:
             made_from=work.made_from,
         )
     except OSError as error:
-        failure = _sentence(error)
-        return failure.message, failure.remedy
+        raise _sentence(error) from error
     except IsletError as error:
-        message = f"Case {entry.case_id} cannot be prepared. {error.message}"
-        return message, f"{error.remedy} 'islet check' lists every broken case."
-    return None
+        raise StoreError(
+            f"Case {entry.case_id} cannot be prepared. {error.message}",
+            remedy=f"{error.remedy} 'islet check' lists every broken case.",
+        ) from error
 
 
 def _only(labels: LabelMap, structures: tuple[str, ...]) -> LabelMap:
@@ -229,40 +179,3 @@ def _sentence(error: OSError) -> StoreError:
         "A case cannot be read, or the store of prepared cases cannot be written.",
         remedy="Check that both folders exist and that you may read and write them.",
     )
-
-
-@contextmanager
-def _environment_of_workers() -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in _OF_WORKERS}
-    os.environ.update(_OF_WORKERS)
-    # Blocked in this thread, and so in what it starts: a worker that Ctrl+C ended would be heard
-    # of before Ctrl+C is.
-    masks = hasattr(signal, "pthread_sigmask")
-    if masks:
-        # Begun later, while the first worker is made, it would take the block away again.
-        resource_tracker.ensure_running()
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if masks else set()
-    try:
-        yield
-    finally:
-        if masks:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _start_worker() -> None:
-    # Ctrl+C reaches the workers too: they end with their parent, which says a word.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        # Nobody would take the result; what is half-written is swept by the next preparation.
-        os._exit(1)

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.data.dataset_check import check_dataset, whole_entries
-from engine.data.dataset_writer import write_dataset
 from engine.data.datasets import STATES, Entry
 from engine.data.label_names import NAMES, STRUCTURES
-from engine.data.phantom.make import make_phantom
 from engine.data.phantom.spec import SUBTYPES, PhantomSpec, sample_spec
+from engine.data.phantom.write import write_phantoms
+from engine.data.side_by_side import usual_workers
 from engine.data.splits import Fold, split
 from engine.errors import IsletError
 from engine.progress import OnProgress, ignore_progress
@@ -25,6 +25,7 @@ _KEYS = frozenset({"name", "data", "annotation"})
 _NUM_FOLDS = 5
 _FEWEST_CASES = 3
 _SEEDS_PER_SITE = 10_000
+_PHANTOMS_PER_WORKER = 4  # a process takes longer to start than some phantoms to make
 
 
 class SitesError(IsletError):
@@ -191,16 +192,19 @@ def make_sites(
         if not (data / "dataset.json").exists():
             # Without the description, which comes last, an earlier attempt was interrupted.
             shutil.rmtree(data, ignore_errors=True)
-            counted = enumerate(wanted, start=done + 1)
-            write_dataset((_made(spec, n / total, on_progress) for n, spec in counted), data)
+            write_phantoms(
+                wanted,
+                "dataset",
+                data,
+                workers=min(usual_workers(), max(1, len(wanted) // _PHANTOMS_PER_WORKER)),
+                on_progress=_part_of(on_progress, done / total, len(wanted) / total),
+            )
         done += len(wanted)
     return tuple(Site(site.name, folder / site.name, site.annotation) for site in _BUNDLED)
 
 
-def _made(spec: PhantomSpec, fraction: float, on_progress: OnProgress) -> Any:
-    case = make_phantom(spec).case
-    on_progress("phantoms", fraction)
-    return case
+def _part_of(on_progress: OnProgress, begin: float, share: float) -> OnProgress:
+    return lambda stage, fraction: on_progress(stage, begin + share * fraction)
 
 
 def _site(listed: Any, base: Path) -> Site:

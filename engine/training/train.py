@@ -13,7 +13,8 @@ from engine.catalogue.starter import STARTER
 from engine.catalogue.variants import has_shipped_localiser
 from engine.data.dataset_check import check_dataset, usable_entries, whole_entries
 from engine.data.datasets import Entry
-from engine.data.prepare_store import default_store, prepare_store, usual_workers
+from engine.data.prepare_store import default_store, prepare_store
+from engine.data.side_by_side import usual_workers
 from engine.data.splits import SplitError, keep_whole, kept_split
 from engine.data.store import StoredCase, read_store
 from engine.errors import IsletError

@@ -151,13 +151,15 @@ def _plan(name: str, size: str, batch_size: int, device_name: str) -> Plan:
 
 def _prepared(data: Path | None, plan: Plan, folder: Path) -> tuple[tuple[Entry, ...], Path]:
     from engine.data.datasets import find_entries
-    from engine.data.phantom.write import write_phantoms
-    from engine.data.prepare_store import prepare_store, usual_workers
+    from engine.data.phantom.write import draw_specs, write_phantoms
+    from engine.data.prepare_store import prepare_store
+    from engine.data.side_by_side import usual_workers
 
     if data is None:
         data = folder / "phantoms"
         notes.print(f"Making {_NUM_PHANTOMS} phantoms.", style="dim")
-        write_phantoms(_NUM_PHANTOMS, 0, "dataset", data, matrix=256, slice_thickness_mm=2.5)
+        specs = draw_specs(_NUM_PHANTOMS, 0, matrix=256, slice_thickness_mm=2.5)
+        write_phantoms(specs, "dataset", data, workers=usual_workers())
     entries = find_entries(data)[:_MOST_CASES]
     system, store = plan.system, folder / "store"
     notes.print(f"Preparing {len(entries)} cases.", style="dim")

@@ -17,7 +17,7 @@ import pytest
 
 from engine.data import store as store_module
 from engine.data.datasets import Entry, find_entries
-from engine.data.prepare_store import StoreError, default_store, prepare_store, usual_workers
+from engine.data.prepare_store import StoreError, default_store, prepare_store
 from engine.data.store import read_store, stored_ids
 from engine.errors import CancelledError
 from engine.system import Preparation
@@ -265,7 +265,3 @@ def test_systems_of_one_preparation_share_a_store(tmp_path: Path) -> None:
     }
     assert len(others | {one}) == 4
     assert one.parent.name == "prepared"
-
-
-def test_there_is_at_least_one_worker_and_at_most_one_for_a_core() -> None:
-    assert 1 <= usual_workers() <= (os.cpu_count() or 1)
