@@ -15,7 +15,7 @@ from engine.data.prepare import Prepared, prepare, reorientation_of
 from engine.geometry import Geometry
 from engine.inference.body import body_region
 from engine.inference.memory import infer_within_memory
-from engine.inference.region import PLAUSIBLE_ML, Index, Region
+from engine.inference.region import PLAUSIBLE_ML, Index, Region, span_around
 from engine.progress import OnProgress, ignore_progress
 from engine.volume import Volume
 
@@ -76,10 +76,7 @@ def _is_doubtful(sizes_ml: NDArray[np.float64]) -> bool:
 
 
 def _around(mask_DHW: NDArray[np.bool_], coarse: Prepared, model: Model, volume: Volume) -> Region:
-    """Return the box around a mask, with the system's margin, nowhere smaller than a window.
-
-    The network sees a whole window anyway: what it would have been padded with is scan instead.
-    """
+    """Return the box around a mask, with the system's margin, nowhere smaller than a window."""
     inference, preparation = model.system.inference, model.system.preparation
     assert inference.region_margin_mm is not None
     lower, upper = _scan_bounds(mask_DHW, coarse.geometry, volume.geometry)
@@ -88,12 +85,14 @@ def _around(mask_DHW: NDArray[np.bool_], coarse: Prepared, model: Model, volume:
         spacing = volume.geometry.spacing_mm[axis]
         window_mm = inference.patch_shape[canonical] * preparation.spacing_mm[canonical]
         margins[axis] = ceil(inference.region_margin_mm[canonical] / spacing)
-        # Rounded down: one voxel beyond a window would cost a second one.
-        wanted = max(ceil(upper[axis] - lower[axis]) + 2 * margins[axis], int(window_mm / spacing))
-        num = min(wanted, volume.geometry.shape[axis])
-        first = round((lower[axis] + upper[axis] - num) / 2)
-        start[axis] = min(max(0, first), volume.geometry.shape[axis] - num)
-        stop[axis] = start[axis] + num
+        start[axis], stop[axis] = span_around(
+            lower[axis],
+            upper[axis],
+            margin=margins[axis],
+            # Rounded down: one voxel beyond a window would cost a second one.
+            window=int(window_mm / spacing),
+            size=volume.geometry.shape[axis],
+        )
     return Region(volume, _index(start), _index(stop), _index(margins))
 
 

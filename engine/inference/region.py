@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import ceil
 
 import numpy as np
 
@@ -93,6 +94,28 @@ class Region:
 def full_region(volume: Volume) -> Region:
     """Return the region that is the whole scan."""
     return Region(scan=volume, start=(0, 0, 0), stop=volume.geometry.shape, widened=True)
+
+
+def span_around(
+    lower: float, upper: float, *, margin: int, window: int, size: int
+) -> tuple[int, int]:
+    """Return the first voxel inside and beyond of a region along one axis.
+
+    Nowhere smaller than a window: a network sees a whole one anyway, and if it normalises over
+    what it sees, it would take padding for tissue.
+
+    Args:
+        lower: Face of what the region is around, in voxels from the scan's own first face.
+        upper: The face across.
+        margin: Voxels beyond either face.
+        window: The fewest voxels, where the scan has them.
+        size: Of the scan.
+    """
+    length = min(size, max(ceil(upper - lower) + 2 * margin, window))
+    # Nearest to the middle; half a voxel goes to the front.
+    first = ceil((lower + upper - length - 1) / 2)
+    start = min(max(0, first), size - length)
+    return start, start + length
 
 
 def crop_geometry(geometry: Geometry, start: Index, stop: Index) -> Geometry:

@@ -15,6 +15,7 @@ from engine.evaluation.detection import CaseDetections, average_precision, match
 from engine.evaluation.segmentation import dice
 from engine.finding import Box
 from engine.inference.outputs import infer_case
+from engine.inference.region import span_around
 from engine.networks.build import MultitaskNetwork
 from engine.progress import OnProgress, ignore_progress
 from engine.run import Plan
@@ -128,9 +129,8 @@ def _box(corners_6: np.ndarray) -> Box:
 def crop_to_region(case: StoredCase, system: System) -> StoredCase:
     """Crop a case to the labelled organ and the margin around a localised one.
 
-    As in inference, nowhere smaller than a window: a network that normalises over the window it
-    sees would take padding for tissue. Without a margin in the system, or without labels, the
-    case is returned whole.
+    As in inference, nowhere smaller than a window. Without a margin in the system, or without
+    labels, the case is returned whole.
     """
     margin_mm = system.inference.region_margin_mm
     labels = np.asarray(case.labels[:])
@@ -146,10 +146,14 @@ def crop_to_region(case: StoredCase, system: System) -> StoredCase:
         labels.shape,
         strict=True,
     ):
-        lower, upper = int(indices.min()), int(indices.max()) + 1
-        length = min(num, max(upper - lower + 2 * round(margin / spacing), window))
-        first = min(max(0, (lower + upper - length) // 2), num - length)
-        inner.append(slice(first, first + length))
+        start, stop = span_around(
+            int(indices.min()),
+            int(indices.max()) + 1,
+            margin=round(margin / spacing),
+            window=window,
+            size=num,
+        )
+        inner.append(slice(start, stop))
     box = tuple(inner)
     return replace(case, image=case.image[box], labels=labels[box])
 
