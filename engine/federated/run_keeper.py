@@ -41,6 +41,7 @@ from engine.system_json import system_to_json
 from engine.training.checkpoint import load_checkpoint, save_checkpoint
 
 _STATE_FILE = "federation.pt"
+_TIMES = ("seconds", "training_s")  # of a site's own work in a round, and of its training alone
 _REVOKED = {
     "message": "The site was revoked; its answer is not used.",
     "remedy": "The run goes on with the others.",
@@ -245,7 +246,8 @@ class RunKeeper:
             ]
         )
         record["missing"] = sorted(missing)
-        record["seconds"] = {site: good[site].values["seconds"] for site in good}
+        for name in _TIMES:
+            record[name] = {site: good[site].values[name] for site in good}
         record["aggregated_s"] = time.monotonic() - begun
         record["elapsed_s"] = time.monotonic() - self._begun
         self._save()
@@ -342,7 +344,7 @@ def _check(answer: Answer, model: Mapping[str, Tensor]) -> None:
         raise DamagedUpdateError("it says neither loss nor number of cases")
     if not isfinite(loss):
         raise DamagedUpdateError("its loss is not a number")
-    if not isinstance(answer.values.get("seconds"), int | float):
+    if not all(isinstance(answer.values.get(name), int | float) for name in _TIMES):
         raise DamagedUpdateError("it does not say how long it took")
     if not _are_scores(answer.values.get("validation")):
         raise DamagedUpdateError("its validation is missing")

@@ -97,7 +97,8 @@ class SiteTraining:
         """Validate the common model, train from it, and write what is shared to `update`.
 
         Returns:
-            "validation", by structure the Dice of every case; "loss", "num_cases" and "seconds".
+            "validation", by structure the Dice of every case; "loss", "num_cases", "training_s",
+            and "seconds" of everything that was done here.
         """
         begun = time.monotonic()
         common = decode(model.read_bytes())
@@ -108,15 +109,16 @@ class SiteTraining:
                 self._folder, "validation", run=self._order.run, round=round_number - 1, scores=told
             )
         follower = StepTeller(self._folder, self._order, round_number)
+        training_begun = time.monotonic()
         trained, loss = self._member.trainer.train_round(common, round_number, follower)
-        seconds = time.monotonic() - begun
+        training_s = time.monotonic() - training_begun
         tell(
             self._folder,
             "trained",
             run=self._order.run,
             round=round_number,
             loss=loss,
-            seconds=seconds,
+            seconds=training_s,
         )
         self._keep_own(trained, round_number)
         self._share(difference(trained, common), round_number, update)
@@ -124,7 +126,8 @@ class SiteTraining:
             "loss": loss,
             "num_cases": self._member.num_cases,
             "validation": scores,
-            "seconds": seconds,
+            "training_s": training_s,
+            "seconds": time.monotonic() - begun,
         }
 
     def judge(self, models: Mapping[str, Path], cases: str) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def test_the_answer_of_a_revoked_site_is_not_used(folder: Path) -> None:
     keeper = RunKeeper(place)
     model = tensors_of(first_network(order.system, size=order.size, seed=order.seed))
     update = encode({name: tensor * 0 for name, tensor in model.items()})
-    values = {"loss": 1.0, "num_cases": 3, "validation": {}, "seconds": 1.0}
+    values = {"loss": 1.0, "num_cases": 3, "validation": {}, "seconds": 1.0, "training_s": 0.5}
     answers = {name: Answer(values, {"update": update}) for name in ("north", "south")}
     _send_away(folder, "south")
 

@@ -22,6 +22,7 @@ from tests.engine.training.tiny import TINY
 _RULE = Federation(("a", "b"), 2, 1, Part("fedavg"), Part("plain"))
 _TINY = replace(TINY, heads=(Part("segmentation"),), localiser=None, subtypes=())
 _REFUSAL = {"message": "The disk is full.", "remedy": "Free some space."}
+_TIMES = {"seconds": 1.0, "training_s": 0.5}
 
 
 def _system() -> System:
@@ -36,7 +37,7 @@ def place(tmp_path: Path) -> Path:
 
 def _answer(keeper: RunKeeper, **changed: Any) -> Answer:
     update = {name: torch.zeros_like(each) for name, each in decode(keeper.encoded_model()).items()}
-    values = {"loss": 1.0, "num_cases": 2, "validation": {"pancreas": [0.5]}, "seconds": 1.0}
+    values = {"loss": 1.0, "num_cases": 2, "validation": {"pancreas": [0.5]}, **_TIMES}
     return Answer({**values, **changed}, {"update": encode(update)})
 
 
@@ -74,6 +75,7 @@ def test_a_round_goes_on_without_a_site_that_refuses(place: Path) -> None:
         ({"loss": None}, "it says neither loss nor number of cases"),
         ({"num_cases": 0}, "it says neither loss nor number of cases"),
         ({"validation": 3}, "its validation is missing"),
+        ({"training_s": None}, "it does not say how long it took"),
     ],
 )
 def test_an_answer_that_makes_no_sense_has_no_say(

@@ -36,7 +36,8 @@ def _trained(folder: Path, data: Path, share_at_most: float) -> tuple[float, dic
     training = SiteTraining(folder, order)
     model = tensors_of(first_network(order.system, size=order.size, seed=order.seed))
     (folder / "model").write_bytes(encode(model))
-    training.train(1, folder / "model", folder / "update")
+    told = training.train(1, folder / "model", folder / "update")
+    assert 0 < told["training_s"] < told["seconds"]
     sent = [t for t in decode((folder / "update").read_bytes()).values() if t.is_floating_point()]
     total = sum(tensor.numel() for tensor in sent)
     part = sum(int(tensor.count_nonzero()) for tensor in sent) / total
