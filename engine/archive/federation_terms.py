@@ -34,10 +34,11 @@ def needs_text(needs: Mapping[str, Any]) -> str:
         needs: What `islet federate run --dry-run --json` prints.
     """
     there, missing = needs["connected_sites"], needs["missing_sites"]
+    epochs = "one epoch" if needs["local_epochs"] == 1 else f"{needs['local_epochs']} epochs"
     waits = "" if len(there) >= needs["min_sites"] else " It waits until enough are there."
     return (
-        f"{needs['system']}: {needs['rounds']} rounds of {needs['local_epochs']} epochs,"
-        f" {needs['numbers']:,} numbers. Every round {needs['bytes_to_site'] / 1e6:.1f} MB go to a"
+        f"{needs['system']}: {needs['rounds']} rounds of {epochs}, {needs['numbers']:,}"
+        f" numbers. Every round {needs['bytes_to_site'] / 1e6:.1f} MB go to a"
         f" site, and about {needs['bytes_from_site'] / 1e6:.1f} MB come back of"
         f" {needs['dense_bytes'] / 1e6:.1f} MB.\n\n"
         f"Connected: {', '.join(there) or 'no site'}. Not connected:"
