@@ -29,6 +29,7 @@ from engine.errors import IsletError
 
 _LOG_BYTES = 20_000
 _MAX_STEPS = 2000
+_STAGES = {"check": "Cases are checked", "prepare": "Cases are prepared"}
 _KINDS = {"coordinator": "Coordinator", "site": "Site", "simulation": "Simulation"}
 
 
@@ -47,6 +48,7 @@ class RunTold:
         sent: What left this site, a row for every round.
         events: Sentences about sites that were missing or came back, newest last.
         has_weights: Whether there is a system to register.
+        is_preparing: Whether its sites prepare their cases, before a round.
     """
 
     name: str
@@ -59,6 +61,7 @@ class RunTold:
     sent: tuple[Mapping[str, Any], ...] = ()
     events: tuple[str, ...] = ()
     has_weights: bool = False
+    is_preparing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ class _Memory:
     Attributes:
         connected: Sites of a server.
         state: The last event "state".
+        progress: How far a site has prepared, in words; empty once it does something else.
         run: Of a site, the one it takes part in; what follows is by run.
     """
 
@@ -114,6 +118,7 @@ class _Memory:
     rounds: dict[str, int] = field(default_factory=lambda: dict[str, int]())
     events: dict[str, list[str]] = field(default_factory=lambda: dict[str, list[str]]())
     steps: list[tuple[float, float]] = field(default_factory=lambda: list[tuple[float, float]]())
+    progress: str = ""
     run: str = ""
     server: Mapping[str, Any] | None = None
     state: Mapping[str, Any] = field(default_factory=lambda: dict[str, Any]())
@@ -222,7 +227,7 @@ class FolderReader:
             title if site.authority else f"{title}, not joined yet",
             status["state"],
             status["is_running"],
-            status["message"],
+            status["message"] or (memory.progress if status["is_running"] else ""),
             status["remedy"],
             tuple(facts),
             (),
@@ -267,7 +272,11 @@ def _hear(memory: _Memory, event: Mapping[str, Any]) -> None:
 
 
 def _hear_state(memory: _Memory, _run: str, event: Mapping[str, Any]) -> None:
-    memory.state = event
+    memory.state, memory.progress = event, ""
+
+
+def _hear_progress(memory: _Memory, _run: str, event: Mapping[str, Any]) -> None:
+    memory.progress = f"{_STAGES[event['stage']]}: {event['fraction']:.0%}."
 
 
 def _hear_server(memory: _Memory, _run: str, event: Mapping[str, Any]) -> None:
@@ -300,6 +309,7 @@ def _hear_words(memory: _Memory, run: str, event: Mapping[str, Any]) -> None:
 
 _LISTENERS = {
     "state": _hear_state,
+    "progress": _hear_progress,
     "server": _hear_server,
     "job": _hear_job,
     "federation": _hear_record,
@@ -311,11 +321,11 @@ _LISTENERS = {
 
 def _run_told(place: Path, status: Mapping[str, Any]) -> RunTold:
     events: list[str] = []
-    rounds = 0
+    rounds, is_preparing = 0, False
     for event in read_lines(place / EVENTS_FILE):
         kind = event.get("event")
-        if kind == "begun":
-            rounds = int(event.get("rounds", 0))
+        if kind in ("preparing", "begun"):
+            rounds, is_preparing = int(event.get("rounds", 0)), kind == "preparing"
         elif kind == "missing":
             said = f"Round {event.get('round')}: {event.get('site')} is missing."
             events.append(f"{said} {event.get('message')}")
@@ -334,6 +344,7 @@ def _run_told(place: Path, status: Mapping[str, Any]) -> RunTold:
         (),
         tuple(events),
         (place / WEIGHTS_FILE).is_file(),
+        is_preparing,
     )
 
 

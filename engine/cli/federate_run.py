@@ -251,7 +251,9 @@ class _Bars:
     def look(self) -> None:
         """Show what is new."""
         for event in self._tail.read():
-            if event["event"] == "begun":
+            if event["event"] == "preparing":
+                self._bars.update(self._task, description="Sites prepare")
+            elif event["event"] == "begun":
                 total, done = event["rounds"], event["round"] - 1
                 text = f"Round {event['round']} of {total}"
                 self._bars.update(self._task, description=text, total=total, completed=done)

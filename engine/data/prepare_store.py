@@ -27,6 +27,9 @@ from engine.volume import LabelMap
 
 log = logging.getLogger(__name__)
 
+CASES_PER_WORKER = 10
+"""Ours: starting a process costs as much as preparing some cases."""
+
 
 class StoreError(IsletError):
     """Preparation stopped; the cases prepared so far are whole and stay."""

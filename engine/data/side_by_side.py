@@ -29,10 +29,15 @@ _OF_WORKERS = {
 }
 
 
-def usual_workers() -> int:
-    """Return how many processes the machine's cores and free memory are good for."""
+def usual_workers(most: int | None = None) -> int:
+    """Return how many processes the machine's cores and free memory are good for.
+
+    Args:
+        most: That the work is worth; None for any number.
+    """
     by_memory = psutil.virtual_memory().available // _BYTES_PER_WORKER
-    return max(1, min(os.cpu_count() or 1, int(by_memory)))
+    num_cores = os.cpu_count() or 1
+    return max(1, min(num_cores, int(by_memory), num_cores if most is None else most))
 
 
 def side_by_side(

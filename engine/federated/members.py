@@ -8,7 +8,8 @@ from zlib import crc32
 
 import torch
 
-from engine.data.prepare_store import prepare_store
+from engine.data.prepare_store import CASES_PER_WORKER, prepare_store
+from engine.data.side_by_side import usual_workers
 from engine.data.store import StoredCase, read_store
 from engine.federated.local import LocalTrainer
 from engine.federated.sites import Site, entries_of, parts_of
@@ -71,7 +72,14 @@ def open_member(
     assert federation is not None, "it is a federation's"
     entries = entries_of(site, on_progress)
     parts = parts_of(site, entries)
-    prepare_store(entries, system.preparation, system.structures, store, on_progress=on_progress)
+    prepare_store(
+        entries,
+        system.preparation,
+        system.structures,
+        store,
+        workers=usual_workers(len(entries) // CASES_PER_WORKER),
+        on_progress=on_progress,
+    )
     # Sites must not draw alike, and each the same in every federation.
     own_seed = (seed << 32) + crc32(site.name.encode())
     plan = federated_plan(system, site.name, size=size, seed=own_seed, device=device)

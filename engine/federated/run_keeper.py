@@ -200,6 +200,10 @@ class RunKeeper:
             "best_round": self._rounds.best_round,
         }
 
+    def tell_of_preparation(self, sites: Sequence[str]) -> None:
+        """Say that the sites prepare their cases."""
+        tell(self._folder, "preparing", rounds=self.num_rounds, sites=list(sites))
+
     def begin_round(self, number: int, sites: Sequence[str]) -> None:
         """Say that a round begins."""
         self._begun = time.monotonic()

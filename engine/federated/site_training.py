@@ -277,6 +277,8 @@ def _listen(lines: queue.Queue[str]) -> None:
 
 
 def _answer(training: SiteTraining, asked: Mapping[str, Any]) -> dict[str, Any]:
+    if asked["do"] == "prepare":
+        return {"is_ready": True}  # and all of it was done before the first question
     if asked["do"] == "train":
         return training.train(asked["round"], Path(asked["model"]), Path(asked["update"]))
     if asked["do"] == "own":

@@ -196,7 +196,7 @@ def make_sites(
                 wanted,
                 "dataset",
                 data,
-                workers=min(usual_workers(), max(1, len(wanted) // _PHANTOMS_PER_WORKER)),
+                workers=usual_workers(len(wanted) // _PHANTOMS_PER_WORKER),
                 on_progress=_part_of(on_progress, done / total, len(wanted) / total),
             )
         done += len(wanted)

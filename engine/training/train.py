@@ -13,7 +13,7 @@ from engine.catalogue.starter import STARTER
 from engine.catalogue.variants import has_shipped_localiser
 from engine.data.dataset_check import check_dataset, usable_entries, whole_entries
 from engine.data.datasets import Entry
-from engine.data.prepare_store import default_store, prepare_store
+from engine.data.prepare_store import CASES_PER_WORKER, default_store, prepare_store
 from engine.data.side_by_side import usual_workers
 from engine.data.splits import SplitError, keep_whole, kept_split
 from engine.data.store import StoredCase, read_store
@@ -34,7 +34,6 @@ from engine.training.validate import Validator
 log = logging.getLogger(__name__)
 
 NUM_FOLDS = 5
-_CASES_PER_WORKER = 10  # ours
 _NUM_VALIDATIONS = 20  # ours: points of a validation curve, and a tenth of the time at most
 
 
@@ -207,8 +206,7 @@ def train_system(
                 plan.system.preparation,
                 plan.system.structures,
                 store,
-                # Starting a process costs as much as preparing some cases.
-                workers=max(1, min(usual_workers(), len(entries) // _CASES_PER_WORKER)),
+                workers=usual_workers(len(entries) // CASES_PER_WORKER),
                 on_progress=teller.on_progress,
             )
         group.wait()

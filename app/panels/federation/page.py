@@ -30,6 +30,7 @@ _RUNS_WIDTH = 200
 _FOLDER = Qt.ItemDataRole.UserRole
 _COLOURS: Mapping[str, str] = {
     "online": theme.SUCCESS,
+    "preparing": theme.SUCCESS,
     "training": theme.SUCCESS,
     "judging": theme.SUCCESS,
     "running": theme.SUCCESS,
@@ -276,6 +277,8 @@ def _progress(run: RunTold | None) -> tuple[str, ...]:
     """Return how far a run is, and how long it still takes if every round is as the last."""
     if run is None:
         return ()
+    if run.is_preparing and run.state == "running":
+        return ("sites prepare",)
     done = len(run.records)
     words = f"round {done} of {run.rounds}" if run.rounds else f"{done} rounds"
     lasts = [record["elapsed_s"] for record in run.records[-3:] if "elapsed_s" in record]

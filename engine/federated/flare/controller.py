@@ -23,7 +23,7 @@ from nvflare.apis.signal import Signal
 
 from engine.archive.federation import FOLDER_VARIABLE, REGROUP, RUNS_FOLDER
 from engine.errors import IsletError
-from engine.federated.flare.messages import JUDGE, OWN, TRAIN, is_answer, pack, unpack
+from engine.federated.flare.messages import JUDGE, OWN, PREPARE, TRAIN, is_answer, pack, unpack
 from engine.federated.run_keeper import Answer, RunKeeper
 
 _LOOK_EVERY_S = 0.1
@@ -78,6 +78,8 @@ class RoundsController(Controller):
         assert engine is not None, "a job has an engine"
         sites = sorted(client.name for client in engine.get_clients())
         try:
+            if not self._prepare(keeper, sites, abort_signal, fl_ctx):
+                return
             while keeper.next_round is not None:
                 if not self._round(keeper, keeper.next_round, sites, abort_signal, fl_ctx):
                     return
@@ -86,6 +88,23 @@ class RoundsController(Controller):
             self._judge(keeper, sites, abort_signal, fl_ctx)
         except IsletError as error:
             keeper.fail(error)
+
+    def _prepare(
+        self, keeper: RunKeeper, sites: list[str], abort_signal: Signal, fl_ctx: FLContext
+    ) -> bool:
+        """Let every site start its training process and prepare its cases, before a round begins.
+
+        Whoever cannot will say so in the round.
+
+        Returns:
+            Whether the job goes on.
+        """
+        number = keeper.next_round
+        if number is None:
+            return True
+        keeper.tell_of_preparation(sites)
+        values = keeper.question(number)
+        return self._ask(PREPARE, values, {}, sites, (abort_signal, fl_ctx)) is not None
 
     def _round(
         self,

@@ -29,13 +29,14 @@ from nvflare.apis.signal import Signal
 from engine.archive.federation import FOLDER_VARIABLE, RUNS_FOLDER, is_run_name, tell
 from engine.archive.run_folder import LOG_FILE
 from engine.errors import IsletError
-from engine.federated.flare.messages import OWN, TRAIN, pack, unpack
+from engine.federated.flare.messages import JUDGE, OWN, PREPARE, TRAIN, pack, unpack
 
 log = logging.getLogger(__name__)
 
 _COMMAND = (sys.executable, "-m", "engine.federated.site_training")
 _LOOK_EVERY_S = 0.1
 _MOST_STARTS = 2
+_STATES = {PREPARE: "preparing", TRAIN: "training"}
 _KILLED = {
     "message": "The training process at the site was ended twice in one round.",
     "remedy": "Look whether the site has enough memory; it takes part in the next round again.",
@@ -162,7 +163,9 @@ class SiteExecutor(Executor):
         if answer is None:
             return make_reply(ReturnCode.TASK_ABORTED)
         if "message" in answer:
-            self._tell("missed", round=values["round"], **answer)
+            # What keeps a site from preparing keeps it from the round, which tells of it.
+            if task_name != PREPARE:
+                self._tell("missed", round=values["round"], **answer)
             return pack(answer)
         if values.get("cases") == "test":
             self._tell("finished", best_round=values["best_round"])
@@ -187,7 +190,7 @@ class SiteExecutor(Executor):
             question |= {"model": paths["common"], "update": str(self._place / "update")}
         elif task == OWN:
             question |= {"update": str(self._place / "update")}
-        else:
+        elif task == JUDGE:
             question |= {"models": paths, "cases": values["cases"]}
         answer = self._asked(begin, question, abort)
         if answer is not None and "message" not in answer:
@@ -214,8 +217,7 @@ class SiteExecutor(Executor):
             self._tell("job", **values["about"], round=values["round"])
         for record in values.get("records", ()):
             self._tell("federation", record=record)
-        state = "training" if task == TRAIN else "judging"
-        self._tell("state", state=state, message="", remedy="")
+        self._tell("state", state=_STATES.get(task, "judging"), message="", remedy="")
 
     def _tell(self, event: str, **values: Any) -> None:
         try:

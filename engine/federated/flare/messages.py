@@ -12,7 +12,7 @@ from typing import Any
 from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.shareable import Shareable
 
-TRAIN, JUDGE, OWN = "train", "judge", "own"
+PREPARE, TRAIN, JUDGE, OWN = "prepare", "train", "judge", "own"
 _TEXT, _MODELS = "islet", "models"
 
 

@@ -42,6 +42,7 @@ def _be_killed(_: int) -> None:
 
 def test_there_is_at_least_one_worker_and_at_most_one_for_a_core() -> None:
     assert 1 <= usual_workers() <= (os.cpu_count() or 1)
+    assert usual_workers(1) == usual_workers(0) == 1
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -10,7 +10,7 @@ from app.actions import ActionSet
 from app.panels.federation.page import FederationPage
 from app.tasks.federation_story import FederationStory, FolderReader
 from engine.archive.federation import tell
-from engine.archive.run_folder import write_json
+from engine.archive.run_folder import this_process, write_json
 from tests.app.federations_made import (
     gone_process,
     make_coordinator,
@@ -74,6 +74,29 @@ def test_every_site_keeps_its_colour_in_every_chart(page: FederationPage, tmp_pa
     for site in ("north", "south"):
         colours = {line.colour for chart in charts for line in chart.lines if line.name == site}
         assert len(colours) == 1
+
+
+def test_what_comes_before_the_first_round_is_said(page: FederationPage, tmp_path: Path) -> None:
+    folder = make_coordinator(tmp_path / "c", is_running=True)
+    place = make_run(folder, rounds=0)
+    tell(place, "preparing", rounds=5, sites=["north", "south"])
+    page.show_stories((_story(folder),))
+    assert page.head.endswith("online  ·  sites prepare")
+    tell(place, "begun", round=1, rounds=5, sites=["north", "south"])
+    page.show_stories((_story(folder),))
+    assert page.head.endswith("online  ·  round 0 of 5")
+
+
+def test_a_site_says_how_far_it_has_prepared(page: FederationPage, tmp_path: Path) -> None:
+    folder = make_site(tmp_path / "north")
+    write_json(folder / "process.json", this_process())
+    tell(folder, "state", state="preparing", message="", remedy="")
+    tell(folder, "progress", run="first", stage="prepare", fraction=0.43)
+    page.show_stories((_story(folder),))
+    assert page.note == "Cases are prepared: 43%."
+    tell(folder, "state", state="training", message="", remedy="")
+    page.show_stories((_story(folder),))
+    assert page.note == ""
 
 
 def test_an_interrupted_run_offers_to_go_on(page: FederationPage, tmp_path: Path) -> None:

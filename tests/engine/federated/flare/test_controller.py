@@ -22,7 +22,7 @@ from engine.archive.federation import FOLDER_VARIABLE, read_lines
 from engine.archive.run_folder import write_wish
 from engine.catalogue.federations import federated
 from engine.federated.flare.controller import RoundsController
-from engine.federated.flare.messages import JUDGE, OWN, TRAIN, pack, unpack
+from engine.federated.flare.messages import JUDGE, OWN, PREPARE, TRAIN, pack, unpack
 from engine.federated.run_keeper import Terms, write_order
 from engine.federated.sharing import decode, encode
 from engine.federated.site_order import SiteOrder
@@ -111,7 +111,9 @@ def _missing(place: Path) -> list[tuple[int, str, str]]:
 def test_a_run_goes_from_its_first_round_to_its_table(place: Path) -> None:
     server = Server({"a": good, "b": good})
     server.serve()
-    assert server.asked == [TRAIN, TRAIN, JUDGE, OWN, JUDGE]
+    assert server.asked == [PREPARE, TRAIN, TRAIN, JUDGE, OWN, JUDGE]
+    told = [e["event"] for e in read_lines(place / "events.jsonl")]
+    assert told.index("preparing") < told.index("begun")
     assert server.cancelled == []
     assert [record["missing"] for record in _rounds(place)] == [[], []]
     assert (place / "result.json").is_file()
@@ -120,7 +122,7 @@ def test_a_run_goes_from_its_first_round_to_its_table(place: Path) -> None:
 def test_a_silent_site_is_waited_for_no_longer_than_the_grace(place: Path) -> None:
     server = Server({"a": good, "b": silent})
     server.serve()
-    assert server.cancelled[:2] == [TRAIN, TRAIN]
+    assert server.cancelled[:3] == [PREPARE, TRAIN, TRAIN]
     assert [record["missing"] for record in _rounds(place)] == [["b"], ["b"]]
     assert _missing(place)[0] == (1, "b", "The site did not answer in time.")
     assert (place / "result.json").is_file()
@@ -129,7 +131,7 @@ def test_a_silent_site_is_waited_for_no_longer_than_the_grace(place: Path) -> No
 def test_a_round_that_nobody_can_train_ends_the_job_and_loses_nothing(place: Path) -> None:
     server = Server({"a": refusing, "b": refusing})
     server.serve()
-    assert server.asked == [TRAIN]
+    assert server.asked == [PREPARE, TRAIN]
     assert _rounds(place) == []
     assert not (place / "result.json").exists()
     (told,) = [e for e in read_lines(place / "events.jsonl") if e["event"] == "too_few"]
@@ -143,7 +145,7 @@ def test_a_round_has_an_end_though_too_few_have_answered(place: Path) -> None:
     write_order(place, SiteOrder("first", _SYSTEM, "toy", 1), Terms(2, 60.0, 0.3))
     server = Server({"a": good, "b": silent})
     server.serve()
-    assert server.cancelled == [TRAIN]
+    assert server.cancelled == [PREPARE, TRAIN]
     assert _rounds(place) == []
 
 
@@ -182,5 +184,5 @@ def test_an_aborted_job_leaves_the_run_as_it_is(place: Path) -> None:
     abort.trigger(None)
     server = Server({"a": silent, "b": silent})
     server.serve(abort)
-    assert server.asked == [TRAIN]
+    assert server.asked == [PREPARE]
     assert _rounds(place) == []

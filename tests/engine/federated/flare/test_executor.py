@@ -21,7 +21,7 @@ from engine.archive.federation import FOLDER_VARIABLE, read_lines
 from engine.archive.run_folder import EVENTS_FILE
 from engine.federated.flare import executor as module
 from engine.federated.flare.executor import SiteExecutor
-from engine.federated.flare.messages import JUDGE, OWN, TRAIN, pack, unpack
+from engine.federated.flare.messages import JUDGE, OWN, PREPARE, TRAIN, pack, unpack
 
 # Notes what it is asked, and dies of a question as often as its first argument says.
 _FAKE = """
@@ -96,6 +96,22 @@ def test_a_round_is_trained_and_its_update_sent(site: Site) -> None:
     assert site.events("federation")[0]["record"] == {"round": 1}
     _ended(site)
     assert site.events("state")[-1]["state"] == "online"
+
+
+def test_a_site_is_ready_before_its_first_round(site: Site) -> None:
+    values, models = unpack(site.ask(PREPARE))
+    assert (values, models) == ({"loss": 0.5}, {})
+    unpack(site.ask())
+    assert site.questions() == ["begin", "prepare", "train"]
+    assert [event["state"] for event in site.events("state")] == ["preparing", "training"]
+    _ended(site)
+
+
+def test_a_site_that_cannot_prepare_misses_no_round_for_it(site: Site) -> None:
+    values, _ = unpack(site.ask(PREPARE, round=7))
+    assert values["message"] == "It is too much."
+    assert site.events("missed") == []
+    _ended(site)
 
 
 def test_judging_sends_no_update(site: Site) -> None:
