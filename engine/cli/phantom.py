@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.progress import Progress
 
-from engine.cli.console import notes
+from engine.cli.console import CANCELLED_CODE, notes
 from engine.cli.output import check_output_folder, complete_or_nothing
 
 _CASE_BYTES = 60_000_000  # ours: an uncompressed DICOM series of 1 mm slices
@@ -70,14 +70,18 @@ def phantom(
     from engine.data.side_by_side import usual_workers
 
     # Processes write them and this thread waits, so the bar runs here; Ctrl+C leaves nothing.
-    with complete_or_nothing(out) as folder, Progress(console=notes) as bars:
-        task = bars.add_task("Making phantoms", total=cases)
-        write_phantoms(
-            draw_specs(cases, seed, **given),
-            form,
-            folder,
-            workers=workers or usual_workers(),
-            on_progress=lambda _, done: bars.update(task, completed=round(done * cases)),
-        )
+    try:
+        with complete_or_nothing(out) as folder, Progress(console=notes) as bars:
+            task = bars.add_task("Making phantoms", total=cases)
+            write_phantoms(
+                draw_specs(cases, seed, **given),
+                form,
+                folder,
+                workers=workers or usual_workers(),
+                on_progress=lambda _, done: bars.update(task, completed=round(done * cases)),
+            )
+    except KeyboardInterrupt:
+        notes.print("Cancelled; nothing was written.")
+        raise typer.Exit(CANCELLED_CODE) from None
     amount = "one phantom" if cases == 1 else f"{cases} phantoms"
     notes.print(f"Wrote {amount} to {out}.", soft_wrap=True)

@@ -394,6 +394,19 @@ def test_phantoms_of_different_seeds_share_no_case(tmp_path: Path) -> None:
     assert first & second == set()
 
 
+def test_phantoms_that_were_cancelled_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        "engine.data.phantom.write.make_phantom", Mock(side_effect=KeyboardInterrupt)
+    )
+
+    assert main(["phantom", *_IN_THIS_PROCESS, "--out", str(tmp_path / "out")]) == 130
+
+    assert list(tmp_path.iterdir()) == []
+    assert "nothing was written" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("typed", "passed"),
     [
