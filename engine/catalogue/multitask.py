@@ -80,7 +80,14 @@ def _sized(system: System) -> System:
     return with_sizes(
         system,
         toy=Smaller(_TOY_NETWORK, heads=heads, losses=losses),
-        small=Smaller(_SMALL_NETWORK, heads=heads, losses=losses, optimiser=_SMALL_OPTIMISER),
+        small=Smaller(
+            _SMALL_NETWORK,
+            heads=heads,
+            losses=losses,
+            optimiser=_SMALL_OPTIMISER,
+            # ours: a head that weighs ten times as much kept the encoder from any lesion, too
+            balance=Part("fixed"),
+        ),
     )
 
 

@@ -41,6 +41,7 @@ class Smaller:
         window_shape: Of inference, in voxels; None takes the size's usual one.
         batch_size: Patches per step.
         optimiser: Instead of the full system's; None keeps that.
+        balance: Of the tasks, likewise.
     """
 
     network: Params
@@ -50,6 +51,7 @@ class Smaller:
     window_shape: Shape | None = None
     batch_size: int = 1
     optimiser: Part | None = None
+    balance: Part | None = None
 
 
 def with_sizes(system: System, *, toy: Smaller, small: Smaller) -> System:
@@ -103,6 +105,7 @@ def _reduced(system: System, smaller: Smaller, patch_shape: Shape) -> System:
             batch_size=smaller.batch_size,
             accumulation=1,
             optimiser=smaller.optimiser or system.training.optimiser,
+            balance=smaller.balance or system.training.balance,
             losses=tuple(
                 _changed(loss, smaller.losses.get(loss.name, {})) for loss in system.training.losses
             ),
