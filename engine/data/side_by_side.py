@@ -72,12 +72,10 @@ def side_by_side(
     try:
         for future in as_completed(futures):
             yield future.result()
-    except BaseException:
-        mouth.close()
-        raise
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        # All is done, or nobody wants what is under way.
         mouth.close()
+        pool.shutdown(wait=True, cancel_futures=True)
         ear.close()
 
 
