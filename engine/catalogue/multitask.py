@@ -70,7 +70,7 @@ _SMALL_NETWORK: Mapping[str, Any] = {
 
 
 # ours: with the full size's SGD, 1,900 steps of one patch found no lesion
-_SMALL_OPTIMISER = Part("adamw", {"lr": 1e-3, "weight_decay": 1e-2})
+_SMALLER_OPTIMISER = Part("adamw", {"lr": 1e-3, "weight_decay": 1e-2})
 
 
 def _sized(system: System) -> System:
@@ -84,7 +84,7 @@ def _sized(system: System) -> System:
             _SMALL_NETWORK,
             heads=heads,
             losses=losses,
-            optimiser=_SMALL_OPTIMISER,
+            optimiser=_SMALLER_OPTIMISER,
             # ours: a head that weighs ten times as much kept the encoder from any lesion, too
             balance=Part("fixed"),
         ),
@@ -156,7 +156,7 @@ SLICES_2D = with_sizes(
         patch_shape=(1, 64, 80),
         window_shape=(1, 80, 112),
         batch_size=24,
-        optimiser=_SMALL_OPTIMISER,
+        optimiser=_SMALLER_OPTIMISER,
     ),
 )
 
@@ -229,7 +229,7 @@ ISLET = with_sizes(
             },
             "subtype": {"num_stages": 4, "hidden": 8},
         },
-        optimiser=Part("adamw", {"lr": 1e-3, "weight_decay": 1e-2}),
+        optimiser=_SMALLER_OPTIMISER,
     ),
     small=Smaller(
         {**STARTER.network.params, "kernel_sizes": 3},
@@ -241,7 +241,7 @@ ISLET = with_sizes(
             },
             "subtype": {"num_stages": 5},
         },
-        optimiser=_SMALL_OPTIMISER,
+        optimiser=_SMALLER_OPTIMISER,
     ),
 )
 

@@ -18,7 +18,7 @@ import platformdirs
 
 from engine.data.datasets import Entry
 from engine.data.label_names import STRUCTURES
-from engine.data.side_by_side import side_by_side
+from engine.data.side_by_side import side_by_side, usual_workers
 from engine.data.store import VERSION, describe_again, is_current, sweep, write_case
 from engine.errors import IsletError
 from engine.progress import OnProgress, ignore_progress
@@ -27,8 +27,7 @@ from engine.volume import LabelMap
 
 log = logging.getLogger(__name__)
 
-CASES_PER_WORKER = 10
-"""Ours: starting a process costs as much as preparing some cases."""
+_CASES_PER_WORKER = 10  # ours: starting a process costs as much as preparing some cases
 
 
 class StoreError(IsletError):
@@ -73,6 +72,11 @@ def default_store(data: Path, preparation: Preparation, structures: Sequence[str
     key = [VERSION, str(data.resolve()), asdict(preparation), list(structures)]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
     return platformdirs.user_cache_path("islet") / "prepared" / digest
+
+
+def workers_for(num_cases: int) -> int:
+    """Return in how many processes so many cases are best prepared."""
+    return usual_workers(num_cases // _CASES_PER_WORKER)
 
 
 def prepare_store(

@@ -8,8 +8,7 @@ from zlib import crc32
 
 import torch
 
-from engine.data.prepare_store import CASES_PER_WORKER, prepare_store
-from engine.data.side_by_side import usual_workers
+from engine.data.prepare_store import prepare_store, workers_for
 from engine.data.store import StoredCase, read_store
 from engine.federated.local import LocalTrainer
 from engine.federated.sites import Site, entries_of, parts_of
@@ -77,7 +76,7 @@ def open_member(
         system.preparation,
         system.structures,
         store,
-        workers=usual_workers(len(entries) // CASES_PER_WORKER),
+        workers=workers_for(len(entries)),
         on_progress=on_progress,
     )
     # Sites must not draw alike, and each the same in every federation.

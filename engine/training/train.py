@@ -13,8 +13,7 @@ from engine.catalogue.starter import STARTER
 from engine.catalogue.variants import has_shipped_localiser
 from engine.data.dataset_check import check_dataset, usable_entries, whole_entries
 from engine.data.datasets import Entry
-from engine.data.prepare_store import CASES_PER_WORKER, default_store, prepare_store
-from engine.data.side_by_side import usual_workers
+from engine.data.prepare_store import default_store, prepare_store, workers_for
 from engine.data.splits import SplitError, keep_whole, kept_split
 from engine.data.store import StoredCase, read_store
 from engine.errors import IsletError
@@ -206,7 +205,7 @@ def train_system(
                 plan.system.preparation,
                 plan.system.structures,
                 store,
-                workers=usual_workers(len(entries) // CASES_PER_WORKER),
+                workers=workers_for(len(entries)),
                 on_progress=teller.on_progress,
             )
         group.wait()

@@ -317,7 +317,9 @@ def _phantom_of(spec: PhantomSpec) -> Phantom:
     return Phantom(spec, case, labels, {})
 
 
-_IN_THIS_PROCESS = ("--workers", "1")
+def _make_phantoms(out: Path, *options: str) -> int:
+    """Make them in this process, where they can be quick."""
+    return main(["phantom", "--workers", "1", "--out", str(out), *options])
 
 
 @pytest.fixture
@@ -329,10 +331,7 @@ def quick_phantoms(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_phantoms_come_with_labels_and_what_they_were_made_from(tmp_path: Path) -> None:
     out = tmp_path / "out"
 
-    assert (
-        main(["phantom", *_IN_THIS_PROCESS, "--out", str(out), "--cases", "5", "--thickness", "4"])
-        == 0
-    )
+    assert _make_phantoms(out, "--cases", "5", "--thickness", "4") == 0
 
     cases = sorted(out.iterdir())
     specs = [json.loads((case / "phantom.json").read_text())["spec"] for case in cases]
@@ -347,10 +346,7 @@ def test_phantoms_come_with_labels_and_what_they_were_made_from(tmp_path: Path) 
 def test_phantoms_as_dicom_are_one_series_a_case(tmp_path: Path) -> None:
     out = tmp_path / "out"
 
-    assert (
-        main(["phantom", *_IN_THIS_PROCESS, "--out", str(out), "--cases", "2", "--format", "dicom"])
-        == 0
-    )
+    assert _make_phantoms(out, "--cases", "2", "--format", "dicom") == 0
 
     for case in out.iterdir():
         (series,) = find_series(case / "series")
@@ -362,12 +358,7 @@ def test_phantoms_as_dicom_are_one_series_a_case(tmp_path: Path) -> None:
 def test_phantoms_as_a_data_set_come_with_their_subtypes(tmp_path: Path) -> None:
     out = tmp_path / "out"
 
-    assert (
-        main(
-            ["phantom", *_IN_THIS_PROCESS, "--out", str(out), "--cases", "4", "--format", "dataset"]
-        )
-        == 0
-    )
+    assert _make_phantoms(out, "--cases", "4", "--format", "dataset") == 0
 
     rows = (out / "subtypes.csv").read_text().splitlines()
     assert [row.split(",")[1] for row in rows] == ["subtype", "0", "1", "2", ""]
@@ -377,18 +368,7 @@ def test_phantoms_as_a_data_set_come_with_their_subtypes(tmp_path: Path) -> None
 @pytest.mark.usefixtures("quick_phantoms")
 def test_phantoms_of_different_seeds_share_no_case(tmp_path: Path) -> None:
     for seed in ("1", "2"):
-        main(
-            [
-                "phantom",
-                *_IN_THIS_PROCESS,
-                "--out",
-                str(tmp_path / seed),
-                "--cases",
-                "3",
-                "--seed",
-                seed,
-            ]
-        )
+        _make_phantoms(tmp_path / seed, "--cases", "3", "--seed", seed)
 
     first, second = ({case.name for case in (tmp_path / seed).iterdir()} for seed in ("1", "2"))
     assert first & second == set()
@@ -401,7 +381,7 @@ def test_phantoms_that_were_cancelled_leave_nothing(
         "engine.data.phantom.write.make_phantom", Mock(side_effect=KeyboardInterrupt)
     )
 
-    assert main(["phantom", *_IN_THIS_PROCESS, "--out", str(tmp_path / "out")]) == 130
+    assert _make_phantoms(tmp_path / "out") == 130
 
     assert list(tmp_path.iterdir()) == []
     assert "nothing was written" in capsys.readouterr().err
